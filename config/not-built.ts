@@ -1,0 +1,54 @@
+import type { FrpcOptions } from './frpc.ts'
+import type { FrpsOptions } from './frps.ts'
+import { placed } from './problems.ts'
+
+/** What a file may say that is accepted and does nothing yet. Whoever builds it deletes the line. */
+export interface NotBuilt<T> {
+  test(options: T): boolean
+  text: string
+}
+
+export const FRPS_NOT_BUILT: readonly NotBuilt<FrpsOptions>[] = [
+  { test: (o) => o.kcpBindPort > 0, text: 'kcpBindPort is not built yet: no KCP listener is opened' },
+  { test: (o) => o.quicBindPort > 0, text: 'quicBindPort is not built yet: no QUIC listener is opened' },
+  { test: (o) => o.vhostHTTPSPort > 0, text: 'vhostHTTPSPort is not built yet: https proxies are refused' },
+  {
+    test: (o) => o.tcpmuxHTTPConnectPort > 0,
+    text: 'tcpmuxHTTPConnectPort is not built yet: tcpmux proxies are refused',
+  },
+  { test: (o) => o.webServer.port > 0, text: 'webServer.port is not built yet: no dashboard is opened' },
+  { test: (o) => o.enablePrometheus, text: 'enablePrometheus is not built yet: there are no metrics' },
+  {
+    test: (o) => o.sshTunnelGateway.bindPort > 0,
+    text: 'sshTunnelGateway.bindPort is not built yet: no SSH listener is opened',
+  },
+  { test: (o) => o.httpPlugins.length > 0, text: 'httpPlugins are not built yet: no plugin is called' },
+  { test: (o) => o.auth.method === 'oidc', text: 'auth.method = "oidc" is not built yet: no client can log in' },
+  { test: (o) => o.edgefrp.users.length > 0, text: 'edgefrp.users are not built yet: only auth.token is known' },
+]
+
+export const FRPC_NOT_BUILT: readonly NotBuilt<FrpcOptions>[] = [
+  {
+    test: (o) => o.transport.protocol === 'kcp' || o.transport.protocol === 'quic',
+    text: 'transport.protocol kcp and quic are not built yet: use tcp, websocket or wss',
+  },
+  { test: (o) => o.transport.wireProtocol === 'v2', text: 'transport.wireProtocol v2 is not built yet: v1 is spoken' },
+  { test: (o) => o.auth.method === 'oidc', text: 'auth.method = "oidc" is not built yet: no login is possible' },
+  { test: (o) => o.webServer.port > 0, text: 'webServer.port is not built yet: no admin API is opened' },
+  { test: (o) => o.store.path !== '', text: 'store.path is not built yet: no store is read or written' },
+  { test: (o) => o.virtualNet.address !== '', text: 'virtualNet is not built yet: no interface is made' },
+  { test: (o) => o.visitors.length > 0, text: 'visitors are not built yet: no local port is opened for them' },
+  {
+    test: (o) => o.edgefrp.visits.length > 0,
+    text: 'edgefrp.visits are not built yet: no local port is opened for them',
+  },
+  {
+    test: (o) => o.proxies.some((proxy) => proxy.plugin !== undefined),
+    text: 'plugins of proxies are not built yet: such a proxy has no service',
+  },
+]
+
+/** The lines for what is in use. */
+export function warningsOf<T>(list: readonly NotBuilt<T>[], options: T, fileName = ''): string[] {
+  return list.filter((item) => item.test(options)).map((item) => placed({ fileName }, item.text))
+}
