@@ -41,3 +41,5 @@ export const MAX_HTTP_CHUNK_DIGITS = 13
 /** Bytes of a chunk-size line with its extensions, and of all trailers. */
 export const MAX_HTTP_CHUNK_LINE_BYTES = 4_096
 export const MAX_HTTP_TRAILER_BYTES = 16 * 1024
+/** 1xx responses before the final one: 103 comes once or twice, progress (102) a few times; a storm is none. */
+export const MAX_HTTP_INFORMATIONAL = 32

@@ -1,3 +1,4 @@
+import { HEAD_ROOM } from '../limits.ts'
 import type { StreamHandler } from './byte-stream.ts'
 
 interface Waiting {
@@ -9,9 +10,11 @@ interface Waiting {
 
 /** An {@link Inlet} as plain data. */
 export interface SavedInlet {
-  /** Heads first, then what came from the source. */
-  waiting: Uint8Array
-  headBytes: number
+  /** Chunks as they wait: heads first, then what came from the source. */
+  waiting: Uint8Array[]
+  headCount: number
+  /** Bytes that the last chunk can still take in. */
+  spareBytes: number
   /** Size of the chunk that the reader has not given back; 0 for a head. */
   keptBytes: number
   isKeeping: boolean
@@ -19,6 +22,10 @@ export interface SavedInlet {
   ended: boolean
   endDelivered: boolean
 }
+
+/** Memory for copies of small chunks, in bytes: a flood of tiny ones must not cost a multiple of its size. */
+const MIN_BLOCK_BYTES = 256
+const MAX_BLOCK_BYTES = 16 * 1024
 
 /**
  * The reading half that most streams share: the one handler, pause and resume, what waits, and the order
@@ -33,6 +40,8 @@ export class Inlet {
   isLent = false
   private handler: StreamHandler | undefined
   private readonly waiting: Waiting[] = []
+  /** Room behind the last waiting chunk, in its block. */
+  private spareBytes = 0
   private paused = false
   private kept: Waiting | undefined
   private resumedInside = false
@@ -76,9 +85,27 @@ export class Inlet {
       return isUsed
     }
     this.waiting.push({ chunk, headRoom, isHead: false })
+    this.spareBytes = 0
     this.bytesWaiting += chunk.length
     this.isLent = true
     return false
+  }
+
+  /** For an inlet that is not open: keeps a copy, with head room before it. `onRelease` will tell. */
+  pushCopy(chunk: Uint8Array): void {
+    if (this.closing !== undefined) return
+    const { length } = chunk
+    const last = this.waiting.at(-1)
+    if (last === undefined || last.isHead || length > this.spareBytes) {
+      const block = Math.max(MIN_BLOCK_BYTES, Math.min(MAX_BLOCK_BYTES, this.bytesWaiting))
+      this.waitAsCopy(chunk, Math.max(0, block - length))
+      return
+    }
+    const grown = new Uint8Array(last.chunk.buffer, last.chunk.byteOffset, last.chunk.length + length)
+    grown.set(chunk, last.chunk.length)
+    last.chunk = grown
+    this.spareBytes -= length
+    this.bytesWaiting += length
   }
 
   /** No more bytes will be pushed. */
@@ -134,32 +161,42 @@ export class Inlet {
 
   /** What must outlive sleep. The chunk that the reader keeps is the reader's to save; its size is ours. */
   save(): SavedInlet {
-    let headBytes = 0
-    for (const { chunk, isHead } of this.waiting) if (isHead) headBytes += chunk.length
-    const waiting = new Uint8Array(this.bytesWaiting)
-    let filled = 0
-    for (const { chunk } of this.waiting) {
-      waiting.set(chunk, filled)
-      filled += chunk.length
+    const { paused, ended, endDelivered, kept } = this
+    return {
+      waiting: this.waiting.map(({ chunk }) => chunk),
+      headCount: this.waiting.filter(({ isHead }) => isHead).length,
+      spareBytes: this.waiting.at(-1)?.isHead === false ? this.spareBytes : 0,
+      keptBytes: kept === undefined || kept.isHead ? 0 : kept.chunk.length,
+      isKeeping: kept !== undefined,
+      paused,
+      ended,
+      endDelivered,
     }
-    const keptBytes = this.kept === undefined || this.kept.isHead ? 0 : this.kept.chunk.length
-    const { paused, ended, endDelivered } = this
-    return { waiting, headBytes, keptBytes, isKeeping: this.kept !== undefined, paused, ended, endDelivered }
   }
 
   /** Before `attach`: what `save` gave. */
   load(saved: SavedInlet): void {
-    const head = saved.waiting.subarray(0, saved.headBytes)
-    const rest = saved.waiting.subarray(saved.headBytes)
-    if (head.length > 0) this.waiting.push({ chunk: head, headRoom: 0, isHead: true })
-    if (rest.length > 0) this.waiting.push({ chunk: rest, headRoom: 0, isHead: false })
-    this.bytesWaiting = saved.waiting.length
+    for (const [index, chunk] of saved.waiting.entries()) {
+      if (index < saved.headCount) {
+        this.waiting.push({ chunk, headRoom: 0, isHead: true })
+        this.bytesWaiting += chunk.length
+      } else this.waitAsCopy(chunk, index === saved.waiting.length - 1 ? saved.spareBytes : 0)
+    }
     if (saved.isKeeping) {
       this.kept = { chunk: new Uint8Array(saved.keptBytes), headRoom: 0, isHead: saved.keptBytes === 0 }
     }
     this.paused = saved.paused
     this.ended = saved.ended
     this.endDelivered = saved.endDelivered
+  }
+
+  private waitAsCopy(chunk: Uint8Array, spareBytes: number): void {
+    const block = new Uint8Array(HEAD_ROOM + chunk.length + spareBytes)
+    block.set(chunk, HEAD_ROOM)
+    const copy = block.subarray(HEAD_ROOM, HEAD_ROOM + chunk.length)
+    this.waiting.push({ chunk: copy, headRoom: HEAD_ROOM, isHead: false })
+    this.bytesWaiting += chunk.length
+    this.spareBytes = spareBytes
   }
 
   private deliver(chunk: Uint8Array, headRoom: number, isHead: boolean): boolean {

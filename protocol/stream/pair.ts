@@ -20,7 +20,7 @@ class PairEnd implements Link {
   write(chunk: Uint8Array): boolean {
     if (this.ended || this.inlet.isClosed) return true
     const reader = this.peer.inlet
-    if (reader.push(chunk.slice(), 0) || reader.isOpen) return true
+    if (reader.push(chunk.slice(), 0) || !reader.isLent) return true
     this.lent = true
     return false
   }

@@ -23,14 +23,14 @@ export abstract class StreamWrapper implements ByteStream, StreamHandler {
 
   constructor(inner: ByteStream) {
     this.inner = inner
-    this.inlet = new Inlet(() => this.released())
+    this.inlet = new Inlet((_bytes, isTaken) => this.released(isTaken))
   }
 
   /** Handles a chunk from within; called one at a time, and after 'kept' not before `readOn`. */
   protected abstract receive(chunk: Uint8Array, headRoom: number): Fate
 
   /** The reader is done with a chunk that `deliver` found kept. */
-  protected released(): void {
+  protected released(_isTaken: boolean): void {
     this.readOn()
   }
 
@@ -137,7 +137,7 @@ export abstract class StreamWrapper implements ByteStream, StreamHandler {
   private unpauseInner(): void {
     // Inside onData a resume would mean that its memory is gone; and a chunk that is held goes back first.
     if (!this.isInnerPaused || this.isPaused || this.isReceiving) return
-    if (this.isHolding && !this.mayReadOn()) return
+    
     this.isHolding = false
     this.isInnerPaused = false
     this.inner.resume()
