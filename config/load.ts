@@ -13,7 +13,7 @@ export { completeFrpc, completeProxy, completeVisitor, wireName } from './frpc.t
 export type { FrpsOptions, Loaded } from './frps.ts'
 export { completeFrps } from './frps.ts'
 export type { PluginOptions } from './plugins.ts'
-export { bandwidthBytes, type ProxyBaseOptions, type ProxyOf, type ProxyOptions, type ProxyType } from './proxies.ts'
+export type { ProxyBaseOptions, ProxyOf, ProxyOptions, ProxyType } from './proxies.ts'
 export type { Context } from './reading.ts'
 export type { VisitorOptions, VisitorType } from './visitors.ts'
 

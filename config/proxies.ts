@@ -1,3 +1,4 @@
+import { bandwidthBytes } from '../contract/bandwidth.ts'
 import { checkAnnotations } from './annotations.ts'
 import {
   choice,
@@ -18,10 +19,6 @@ import { checkPlugin, pluginField } from './plugins.ts'
 import type { Path, Problems } from './problems.ts'
 
 /** `[[proxies]]` (frp: `pkg/config/v1/proxy.go`). */
-
-/** frp: `pkg/config/types/types.go`: "1.5MB", "512KB", 1024-based. */
-const BANDWIDTH = /^([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(MB|KB)$/
-
 const PROXY_BASE = {
   name: text(),
   enabled: flag(true),
@@ -33,7 +30,7 @@ const PROXY_BASE = {
   transport: table({
     useEncryption: flag(),
     useCompression: flag(),
-    /** "" or a number with KB or MB; {@link bandwidthBytes} reads it. */
+    /** "" or a number with KB or MB; `bandwidthBytes` of contract/ reads it. */
     bandwidthLimit: bandwidth(),
     bandwidthLimitMode: choice(['client', 'server'], 'client', () => 'bandwidth limit mode should be client or server'),
     proxyProtocolVersion: choice(['', 'v1', 'v2'], '', (version) => `not support proxy protocol version: ${version}`),
@@ -108,13 +105,6 @@ export const proxyField: Field<ProxyOptions | undefined> = {
 
 function isProxyType(type: unknown): type is ProxyType {
   return typeof type === 'string' && Object.hasOwn(PROXIES, type)
-}
-
-/** The bytes a second of a `bandwidthLimit`; undefined when there is none. Throws nothing: the file was checked. */
-export function bandwidthBytes(limit: string): number | undefined {
-  const [, amount, unit] = BANDWIDTH.exec(limit.trim()) ?? []
-  if (amount === undefined) return undefined
-  return Math.trunc(Number(amount) * (unit === 'MB' ? 1024 * 1024 : 1024))
 }
 
 function bandwidth(): Field<string> {

@@ -1,0 +1,1 @@
+export default { fetch: () => new Response('nothing is served here', { status: 404 }) }

@@ -1,0 +1,28 @@
+import { cloudflareTest } from '@cloudflare/vitest-plugin'
+import { defineConfig } from 'vitest/config'
+
+// Nothing of the tool chain may ask the network: no update check, no telemetry, no lookup of `request.cf`.
+process.env['WRANGLER_SEND_METRICS'] ??= 'false'
+process.env['WRANGLER_HIDE_BANNER'] ??= 'true'
+process.env['CLOUDFLARE_CF_FETCH_ENABLED'] ??= 'false'
+
+/** Suites that run in Node; each is a folder below `test/`. */
+const NODE_SUITES = ['unit', 'contract', 'fuzz', 'e2e', 'faults', 'interop']
+
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        test: {
+          name: 'node',
+          include: NODE_SUITES.map((suite) => `test/${suite}/**/*.test.ts`),
+          environment: 'node',
+        },
+      },
+      {
+        plugins: [cloudflareTest({ wrangler: { configPath: './test/edge/wrangler.toml' } })],
+        test: { name: 'edge', include: ['test/edge/**/*.test.ts'] },
+      },
+    ],
+  },
+})
