@@ -26,6 +26,11 @@ export abstract class StreamWrapper implements ByteStream, StreamHandler {
     this.inlet = new Inlet((_bytes, isTaken) => this.released(isTaken))
   }
 
+  /** The stream that this one is around. */
+  get below(): ByteStream {
+    return this.inner
+  }
+
   /** Handles a chunk from within; called one at a time, and after 'kept' not before `readOn`. */
   protected abstract receive(chunk: Uint8Array, headRoom: number): Fate
 
@@ -137,7 +142,7 @@ export abstract class StreamWrapper implements ByteStream, StreamHandler {
   private unpauseInner(): void {
     // Inside onData a resume would mean that its memory is gone; and a chunk that is held goes back first.
     if (!this.isInnerPaused || this.isPaused || this.isReceiving) return
-    
+    if (this.isHolding && !this.mayReadOn()) return
     this.isHolding = false
     this.isInnerPaused = false
     this.inner.resume()

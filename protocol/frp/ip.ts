@@ -1,0 +1,82 @@
+/** An IP address (no zone) as Go's net.ParseIP takes it: 4 bytes, or 16, or undefined if it is none. */
+export function parseIp(text: string): Uint8Array | undefined {
+  return text.includes(':') ? parseIp6(text) : parseIp4(text)
+}
+
+function parseIp4(text: string): Uint8Array | undefined {
+  const parts = text.split('.')
+  if (parts.length !== 4) return undefined
+  const bytes = new Uint8Array(4)
+  for (const [i, part] of parts.entries()) {
+    // Go refuses leading zeros: they were octal once.
+    if (!/^(?:0|[1-9][0-9]{0,2})$/.test(part) || Number(part) > 255) return undefined
+    bytes[i] = Number(part)
+  }
+  return bytes
+}
+
+function parseIp6(text: string): Uint8Array | undefined {
+  const halves = text.split('::')
+  if (halves.length > 2) return undefined
+  const front = groupsOf(halves[0] ?? '', halves.length === 1)
+  const back = halves.length === 2 ? groupsOf(halves[1] ?? '', true) : []
+  if (front === undefined || back === undefined) return undefined
+  const length = front.length + back.length
+  if (halves.length === 1 ? length !== 16 : length > 14) return undefined
+  const bytes = new Uint8Array(16)
+  bytes.set(front)
+  bytes.set(back, 16 - back.length)
+  return bytes
+}
+
+/** The bytes of `a:b:c`; the last group may be an IPv4 address if `mayEndIn4`. */
+function groupsOf(text: string, mayEndIn4: boolean): number[] | undefined {
+  if (text === '') return []
+  const bytes: number[] = []
+  const groups = text.split(':')
+  for (const [i, group] of groups.entries()) {
+    if (/^[0-9a-fA-F]{1,4}$/.test(group)) {
+      const value = Number.parseInt(group, 16)
+      bytes.push(value >> 8, value & 0xff)
+      continue
+    }
+    const last = mayEndIn4 && i === groups.length - 1 ? parseIp4(group) : undefined
+    if (last === undefined) return undefined
+    bytes.push(...last)
+  }
+  return bytes
+}
+
+/** An address as Go's net.IP writes it: IPv4-mapped as IPv4, IPv6 compressed and in lower case. */
+export function formatIp(ip: Uint8Array): string {
+  if (ip.length === 4) return ip.join('.')
+  if (isMapped(ip)) return ip.subarray(12).join('.')
+  const groups: number[] = []
+  for (let i = 0; i < 16; i += 2) groups.push(((ip[i] ?? 0) << 8) | (ip[i + 1] ?? 0))
+  const gap = longestZeroRun(groups)
+  const hex = groups.map((group) => group.toString(16))
+  if (gap.length < 2) return hex.join(':')
+  return `${hex.slice(0, gap.start).join(':')}::${hex.slice(gap.start + gap.length).join(':')}`
+}
+
+/** An address text in the form that Go would send, or undefined if it is no address. */
+export function canonicalIp(text: string): string | undefined {
+  const ip = parseIp(text)
+  return ip && formatIp(ip)
+}
+
+function isMapped(ip: Uint8Array): boolean {
+  return ip[10] === 0xff && ip[11] === 0xff && ip.subarray(0, 10).every((byte) => byte === 0)
+}
+
+/** The first of the longest runs of zero groups. */
+function longestZeroRun(groups: number[]): { start: number; length: number } {
+  let best = { start: 0, length: 0 }
+  let start = 0
+  for (let i = 0; i <= groups.length; i++) {
+    if (groups[i] === 0) continue
+    if (i - start > best.length) best = { start, length: i - start }
+    start = i + 1
+  }
+  return best
+}

@@ -1,0 +1,60 @@
+import { FrpError } from '../../contract/errors.ts'
+import { HEAD_ROOM, MAX_V1_MESSAGE_BYTES } from '../limits.ts'
+import type { MessageCodec } from './codec.ts'
+import { decode, encode, type Message, messageTypeOfByte, type Outgoing, typeByteOf } from './messages.ts'
+
+/** Type byte and int64 length, big endian. */
+export const V1_HEAD_BYTES = 9
+
+const utf8 = new TextEncoder()
+
+/** A message as frp's wire protocol v1 has it (golib msg/json). `HEAD_ROOM` bytes of its buffer lie before it. */
+export function encodeV1(message: Outgoing): Uint8Array {
+  const body = utf8.encode(encode(message))
+  if (body.length > MAX_V1_MESSAGE_BYTES) {
+    throw new FrpError(
+      'MESSAGE_LENGTH',
+      `${message.type}: ${body.length} bytes to send, more than ${MAX_V1_MESSAGE_BYTES}`,
+    )
+  }
+  const frame = new Uint8Array(HEAD_ROOM + V1_HEAD_BYTES + body.length).subarray(HEAD_ROOM)
+  frame[0] = typeByteOf(message.type)
+  frame[7] = body.length >> 8
+  frame[8] = body.length
+  frame.set(body, V1_HEAD_BYTES)
+  return frame
+}
+
+/**
+ * The length of the frame that starts with `bytes`, or undefined while they do not tell. Refuses an unknown
+ * type before it looks at the length, and a length that cannot be before there is a body.
+ */
+export function frameLengthV1(bytes: Uint8Array): number | undefined {
+  const typeByte = bytes[0]
+  if (typeByte === undefined) return undefined
+  if (messageTypeOfByte(typeByte) === undefined) {
+    throw new FrpError('MESSAGE_TYPE', `type byte 0x${typeByte.toString(16).padStart(2, '0')} is no message of frp`)
+  }
+  if (bytes.length < V1_HEAD_BYTES) return undefined
+  const length = new DataView(bytes.buffer, bytes.byteOffset).getBigInt64(1)
+  if (length < 0n || length > BigInt(MAX_V1_MESSAGE_BYTES)) {
+    const type = messageTypeOfByte(typeByte)
+    throw new FrpError('MESSAGE_LENGTH', `${type}: length ${length}, expected 0 to ${MAX_V1_MESSAGE_BYTES}`)
+  }
+  return V1_HEAD_BYTES + Number(length)
+}
+
+/** The message in one whole frame; undefined for the body `null`. */
+export function decodeV1(frame: Uint8Array): Message | undefined {
+  const type = messageTypeOfByte(frame[0] ?? 0)
+  if (type === undefined) throw new FrpError('MESSAGE_TYPE', `type byte 0x${frame[0]?.toString(16)}`)
+  return decode(type, frame.subarray(V1_HEAD_BYTES))
+}
+
+/** frp's wire protocol v1 for a MessageChannel. */
+export const v1: MessageCodec = {
+  headBytes: V1_HEAD_BYTES,
+  frameLength: frameLengthV1,
+  decode: decodeV1,
+  encode: encodeV1,
+}

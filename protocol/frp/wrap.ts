@@ -1,0 +1,62 @@
+import type { Crypto } from '../../contract/runtime.ts'
+import type { ByteStream } from '../stream/byte-stream.ts'
+import { type TokenBucket, throttle } from '../stream/throttle.ts'
+import { StreamWrapper } from '../stream/wrapper.ts'
+import { CipherStream, encrypt } from './cipher.ts'
+import { compress, SnappyStream } from './snappy.ts'
+
+export interface WrapOptions {
+  /** useEncryption, with the key of `deriveKey`. */
+  key?: Uint8Array
+  /** useCompression. */
+  compression?: boolean
+  /** The bandwidth limit of the proxy. */
+  bucket?: TokenBucket
+  /**
+   * Count the bytes on the wire, as frpc does (bandwidthLimitMode client), instead of the user's, as frps does
+   * (mode server).
+   */
+  bucketBelow?: boolean
+}
+
+/** What frp puts around a stream's payload. A sender's bytes are compressed, then encrypted, then sent. */
+export function wrap(stream: ByteStream, options: WrapOptions, crypto: Crypto): ByteStream {
+  const { key, compression, bucket, bucketBelow } = options
+  let wrapped = stream
+  if (bucket && bucketBelow) wrapped = throttle(wrapped, bucket)
+  if (key) wrapped = encrypt(wrapped, key, crypto)
+  if (compression) wrapped = compress(wrapped)
+  if (bucket && !bucketBelow) wrapped = throttle(wrapped, bucket)
+  return wrapped
+}
+
+/** State of the ciphers and compressors between `wrapped` and `raw`, outermost first; the rest is derived. */
+export function saveWrap(wrapped: ByteStream, raw: ByteStream): Uint8Array[] {
+  const saved: Uint8Array[] = []
+  let stream = wrapped
+  while (stream !== raw && stream instanceof StreamWrapper) {
+    if (stream instanceof CipherStream || stream instanceof SnappyStream) saved.push(stream.snapshot())
+    stream = stream.below
+  }
+  return saved
+}
+
+/** As {@link wrap}, going on from `saveWrap`. */
+export function reviveWrap(
+  stream: ByteStream,
+  options: WrapOptions,
+  crypto: Crypto,
+  saved: readonly Uint8Array[],
+): ByteStream {
+  const { key, compression, bucket, bucketBelow } = options
+  const states = [...saved]
+  let wrapped = stream
+  if (bucket && bucketBelow) wrapped = throttle(wrapped, bucket)
+  // The cipher is below the compressor, so its state is the last one.
+  const cipher = key === undefined ? undefined : states.pop()
+  if (key && cipher) wrapped = CipherStream.restore(wrapped, key, crypto, cipher)
+  const snappy = compression ? states.pop() : undefined
+  if (snappy) wrapped = SnappyStream.restore(wrapped, snappy)
+  if (bucket && !bucketBelow) wrapped = throttle(wrapped, bucket)
+  return wrapped
+}
