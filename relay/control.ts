@@ -1,0 +1,199 @@
+import { codeOf, FrpError, messageOf } from '../contract/errors.ts'
+import type { Deadline, Log, Runtime } from '../contract/runtime.ts'
+import type { CipherStream } from '../protocol/frp/cipher.ts'
+import { MessageChannel } from '../protocol/frp/message-channel.ts'
+import type { CloseProxy, Login, Message, NewProxy, Outgoing, Ping } from '../protocol/frp/messages.ts'
+import type { Principal, Verifier } from './auth.ts'
+import type { Connection } from './connection.ts'
+import { ProxySet, type ProxySetOptions } from './proxy-set.ts'
+import type { SavedControl } from './saved.ts'
+import { WorkConnPool } from './work-conn-pool.ts'
+
+/** All that must outlive sleep of one logged-in client, as plain data; the rest is derived. */
+export interface ControlState {
+  /** A bearer secret: it goes over the wire and nowhere else. */
+  runId: string
+  /** What logs and APIs show in its place. */
+  publicId: string
+  principal: Principal
+  login: Login
+  poolCount: number
+  features: readonly string[]
+  /** Unix ms. */
+  loggedInMs: number
+  /** Monotonic ms of the last valid Ping, or of the login. */
+  lastPingMs: number
+  /** A newer session with the same run id that has not proved itself yet does not end the old one. */
+  isProvisional: boolean
+  /** Registered proxies, in the order they came. */
+  proxies: NewProxy[]
+}
+
+export interface ControlOptions {
+  runtime: Runtime
+  log: Log
+  verifier: Verifier
+  connection: Connection
+  /** frps transport.heartbeatTimeout in ms, or undefined when off. */
+  heartbeatTimeoutMs: number | undefined
+  /** frps userConnTimeout. */
+  userConnTimeoutMs: number
+  /** detailedErrorsToClient: false replaces error texts by their summary. */
+  isDetailed: boolean
+  proxies: Omit<ProxySetOptions, 'control' | 'pool' | 'log'>
+  /** The first valid encrypted message came: the client has the token. */
+  onProved: (control: Control) => void
+  onClose: (control: Control, error: Error | undefined) => void
+}
+
+/** One logged-in frpc: its messages, its pool of work connections, its proxies. */
+export class Control {
+  readonly state: ControlState
+  readonly pool: WorkConnPool
+  readonly proxies: ProxySet
+  readonly log: Log
+  readonly connection: Connection
+  private readonly options: ControlOptions
+  private channel: MessageChannel | undefined
+  private cipher: CipherStream | undefined
+  private heartbeat: Deadline | undefined
+  private isClosed = false
+  private readonly handlers: Partial<Record<Message['type'], (message: Message) => void>> = {
+    NewProxy: (message) => this.onNewProxy(message as NewProxy), // the table's key is the message's type
+    CloseProxy: (message) => this.onCloseProxy(message as CloseProxy),
+    Ping: (message) => this.onPing(message as Ping),
+  }
+
+  constructor(state: ControlState, options: ControlOptions) {
+    this.state = state
+    this.options = options
+    this.connection = options.connection
+    this.log = options.log.child(state.publicId)
+    this.pool = new WorkConnPool({
+      runtime: options.runtime,
+      poolCount: state.poolCount,
+      waitMs: options.userConnTimeoutMs,
+      request: () => this.send({ type: 'ReqWorkConn' }),
+    })
+    this.proxies = new ProxySet({ ...options.proxies, control: this, pool: this.pool, log: this.log })
+  }
+
+  /** The name that frp puts before the names of proxies: none, or `user`. */
+  get user(): string {
+    return this.state.login.user
+  }
+
+  has(feature: string): boolean {
+    return this.state.features.includes(feature)
+  }
+
+  /** Reads and writes messages on the encrypted control stream, and asks for the first work connections. */
+  start(stream: CipherStream): void {
+    this.attach(stream)
+    this.watchHeartbeat()
+    this.pool.start()
+  }
+
+  /** Everything that must outlive sleep. */
+  save(): SavedControl | undefined {
+    if (this.channel === undefined || this.cipher === undefined) return undefined
+    return { state: this.state, cipher: this.cipher.snapshot(), partial: this.channel.snapshot() }
+  }
+
+  /** Goes on from `save`: the control stream as it was, and its proxies again. */
+  revive(stream: CipherStream, partial: Uint8Array): void {
+    this.attach(stream, partial)
+    this.watchHeartbeat()
+    for (const message of this.state.proxies) this.proxies.reopen(message)
+  }
+
+  private attach(stream: CipherStream, head?: Uint8Array): void {
+    this.cipher = stream
+    this.channel = new MessageChannel(
+      stream,
+      {
+        onMessage: (message) => this.onMessage(message),
+        onEnd: () => this.close(),
+        onClose: (error) => this.close(error),
+      },
+      head === undefined ? {} : { head },
+    )
+  }
+
+  send(message: Outgoing): void {
+    if (!this.isClosed) this.channel?.send(message)
+  }
+
+  get isOpen(): boolean {
+    return !this.isClosed
+  }
+
+  /** Ends the control stream and releases everything of this client; joined users live on with the connection. */
+  close(error?: Error): void {
+    if (this.isClosed) return
+    this.isClosed = true
+    this.heartbeat?.cancel()
+    this.channel?.end()
+    this.pool.close()
+    this.proxies.closeAll()
+    this.log.info(error === undefined ? 'client exit success' : `client exit: ${error.message}`)
+    this.options.onClose(this, error)
+  }
+
+  private onMessage(message: Message): void {
+    if (this.state.isProvisional) {
+      this.state.isProvisional = false
+      this.options.onProved(this)
+    }
+    // frp ignores a message without a handler too.
+    this.handlers[message.type]?.(message)
+  }
+
+  private onNewProxy(message: NewProxy): void {
+    this.proxies.register(message).then(
+      (remoteAddr) => {
+        this.log.info(`new proxy [${message.proxy_name}] type [${message.proxy_type}] success`)
+        this.send({ type: 'NewProxyResp', proxy_name: message.proxy_name, remote_addr: remoteAddr })
+      },
+      (error: unknown) => {
+        this.log.warn(`new proxy [${message.proxy_name}] type [${message.proxy_type}] error: ${messageOf(error)}`)
+        const text = this.options.isDetailed ? clientText(error) : `new proxy [${message.proxy_name}] error`
+        this.send({ type: 'NewProxyResp', proxy_name: message.proxy_name, error: text })
+      },
+    )
+  }
+
+  private onCloseProxy(message: CloseProxy): void {
+    this.proxies.close(message.proxy_name)
+  }
+
+  private onPing(ping: Ping): void {
+    try {
+      this.options.verifier.verifyPing(ping)
+    } catch (error) {
+      this.log.warn(`received invalid ping: ${messageOf(error)}`)
+      this.send({ type: 'Pong', error: this.options.isDetailed ? clientText(error) : 'invalid ping' })
+      return
+    }
+    this.state.lastPingMs = this.options.runtime.monotonicMs()
+    this.send({ type: 'Pong' })
+  }
+
+  private watchHeartbeat(): void {
+    const timeoutMs = this.options.heartbeatTimeoutMs
+    if (timeoutMs === undefined || this.isClosed) return
+    const quietMs = this.options.runtime.monotonicMs() - this.state.lastPingMs
+    if (quietMs >= timeoutMs) {
+      this.log.warn('heartbeat timeout')
+      this.connection.close(new FrpError('TIMEOUT', 'heartbeat timeout'))
+      this.close(new FrpError('TIMEOUT', 'heartbeat timeout'))
+      return
+    }
+    this.heartbeat = this.options.runtime.after(timeoutMs - quietMs, () => this.watchHeartbeat())
+  }
+}
+
+/** What a client may read of an error: our own texts, never those of the runtime. */
+function clientText(error: unknown): string {
+  return codeOf(error) === undefined ? 'internal error' : messageOf(error)
+}

@@ -1,0 +1,49 @@
+/** Bounds of the relay that no configuration changes; the configurable ones are `edgefrp.limits`. */
+
+/** frp: sub-second reads make a login at most this long (connReadTimeout); ours counts per connection. */
+export const FIRST_MESSAGE_MS = 10_000
+/** Streams of a connection that has not logged in: the Login stream itself. */
+export const STREAMS_BEFORE_LOGIN = 1
+/** Bytes held for a connection that has not logged in: a Login is at most 10 KiB. */
+export const BYTES_BEFORE_LOGIN = 64 * 1024
+/** How long the owner of a name that somebody else claims may take to answer a ping. */
+export const PROBE_MS = 2_000
+/** Two sessions with one run id replace each other at most this often. */
+export const TAKE_OVER_INTERVAL_MS = 1_000
+/** frp server/control.go: the pool holds poolCount + 10 work connections. */
+export const EXTRA_WORK_CONNS = 10
+/** Users that wait for a work connection of one client; the next one is refused. */
+export const MAX_WAITING_USERS = 1_024
+/** How long a raised pool target outlives the last time that the pool was empty. */
+export const POOL_COOL_DOWN_MS = 10_000
+
+/** Longest name of a proxy, user or client id; log lines and tables stay readable. */
+export const MAX_NAME_LENGTH = 255
+/** frp: annotations of one proxy (pkg/config/v1/validation). */
+export const MAX_ANNOTATION_BYTES = 262_144
+/** NewProxy messages a second once the burst is used up. */
+export const NEW_PROXY_PER_SECOND = 20
+
+/** UDP: peers of one proxy, how long they are remembered, and how long an answer may come after them. */
+export const MAX_UDP_PEERS = 4_096
+export const UDP_PEER_MS = 60_000
+/** frp pkg/proto/udp: queue of datagrams that wait for the work connection. */
+export const MAX_UDP_QUEUE = 1_024
+/** frp server/proxy/udp.go: a work connection without any message for this long is closed. */
+export const UDP_WORK_CONN_SILENCE_MS = 60_000
+/** frp server/proxy/udp.go: pause before the next work connection is taken. */
+export const UDP_RETRY_MS = 1_000
+
+/** frp server/ports: how long a released port stays reserved for the name that had it. */
+export const PORT_RESERVATION_MS = 24 * 3_600_000
+/** frp server/ports: free ports that are tried for remote_port 0. */
+export const RANDOM_PORT_TRIES = 5
+/** Names with a remembered port; the oldest is forgotten. */
+export const MAX_REMEMBERED_PORTS = 10_000
+
+/** Offline proxies and clients that the registry remembers, and for how long (frp: 7 days). */
+export const MAX_REMEMBERED_OFFLINE = 10_000
+export const OFFLINE_MS = 7 * 24 * 3_600_000
+
+/** frp pkg/util/vhost/http.go: IdleConnTimeout of a connection to a client's web server. */
+export const IDLE_UPSTREAM_MS = 60_000

@@ -1,0 +1,206 @@
+import type { FrpsOptions } from '../config/frps.ts'
+import { FrpError, messageOf } from '../contract/errors.ts'
+import type { Runtime } from '../contract/runtime.ts'
+import { FRP_VERSION } from '../contract/version.ts'
+import { CipherStream, deriveKey, encrypt } from '../protocol/frp/cipher.ts'
+import type { MessageChannel } from '../protocol/frp/message-channel.ts'
+import type { Login } from '../protocol/frp/messages.ts'
+import type { ByteStream } from '../protocol/stream/byte-stream.ts'
+import { prefixed } from '../protocol/stream/prefixed.ts'
+import type { Principal, Verifier } from './auth.ts'
+import type { Connection } from './connection.ts'
+import { Control, type ControlOptions, type ControlState } from './control.ts'
+import { formatAddress } from './ingress.ts'
+import { TAKE_OVER_INTERVAL_MS } from './limits.ts'
+import type { LoginGuard } from './login-guard.ts'
+import { LoginQueue } from './login-queue.ts'
+import type { Registry } from './registry.ts'
+import { newRunId, publicIdOf } from './run-id.ts'
+import type { SavedControl } from './saved.ts'
+import type { Sleepers } from './sleepers.ts'
+
+export interface LoginDoorOptions {
+  runtime: Runtime
+  options: FrpsOptions
+  verifier: Verifier
+  guard: LoginGuard
+  registry: Registry
+  sleepers: Sleepers
+  /** What this relay speaks beyond frp. */
+  features: readonly string[]
+  proxies: ControlOptions['proxies']
+}
+
+/** Lets clients in: Login, its answer, and who owns a run id when two claim it. */
+export class LoginDoor {
+  private readonly options: LoginDoorOptions
+  private readonly runtime: Runtime
+  private readonly queue: LoginQueue
+  private readonly key: Uint8Array
+  /** The control that owns a run id; a provisional newcomer is not in here. */
+  private readonly byRunId = new Map<string, Control>()
+  private readonly takenOverMs = new Map<string, number>()
+
+  constructor(options: LoginDoorOptions) {
+    this.options = options
+    this.runtime = options.runtime
+    this.queue = new LoginQueue(options.runtime, options.options.edgefrp.limits.loginsPerSecond)
+    this.key = deriveKey(options.runtime.crypto, options.options.auth.token)
+  }
+
+  get clientCount(): number {
+    return this.byRunId.size
+  }
+
+  /** The client that owns a run id, woken if it sleeps. */
+  owner(runId: string): Control | undefined {
+    this.options.sleepers.wake([`run:${runId}`])
+    return this.byRunId.get(runId)
+  }
+
+  open(connection: Connection, channel: MessageChannel, login: Login): void {
+    this.queue.enter(() => this.enter(connection, channel, login))
+  }
+
+  /** Goes on with a client after sleep. */
+  revive(connection: Connection, saved: SavedControl, stream: ByteStream): Control {
+    const control = new Control(saved.state, this.controlOptions(connection))
+    if (!saved.state.isProvisional) this.byRunId.set(saved.state.runId, control)
+    this.options.registry.clientJoined(control)
+    control.revive(CipherStream.restore(stream, this.key, this.runtime.crypto, saved.cipher), saved.partial)
+    return control
+  }
+
+  private enter(connection: Connection, channel: MessageChannel, login: Login): void {
+    const { peer } = connection
+    const { log } = this.runtime
+    let principal: Principal
+    try {
+      if (connection.control !== undefined) throw new FrpError('LOGIN_REFUSED', 'second login on one connection')
+      principal = this.options.verifier.verifyLogin(login)
+      this.check(login)
+    } catch (error) {
+      this.refuse(connection, channel, error)
+      return
+    }
+    log.info(
+      `client login info: ip [${formatAddress(peer.ip, peer.port)}] version [${login.version}] ` +
+        `hostname [${login.hostname}] os [${login.os}] arch [${login.arch}]`,
+    )
+    const state = this.newState(login, principal)
+    const control = new Control(state, this.controlOptions(connection))
+    connection.control = control
+    connection.accepted()
+    if (!state.isProvisional) this.byRunId.set(state.runId, control)
+    this.options.registry.clientJoined(control)
+    channel.send({
+      type: 'LoginResp',
+      version: FRP_VERSION,
+      run_id: state.runId,
+      edgefrp: { v: 1, features: [...this.options.features] },
+    })
+    const { stream, head } = channel.detach()
+    control.start(encrypt(prefixed(stream, head), this.key, this.runtime.crypto))
+  }
+
+  private refuse(connection: Connection, channel: MessageChannel, error: unknown): void {
+    const { ip, port } = connection.peer
+    const { isThrottled, report } = this.options.guard.failed(ip)
+    if (report > 0) {
+      const times = report > 1 ? ` (${report} times from this address since the last line)` : ''
+      this.runtime.log.warn(`client [${formatAddress(ip, port)}] register control error: ${messageOf(error)}${times}`)
+    }
+    if (isThrottled) {
+      connection.close(new FrpError('LOGIN_THROTTLED', `too many failed logins from ${ip}`))
+      return
+    }
+    const text = this.options.options.detailedErrorsToClient ? messageOf(error) : 'register control error'
+    channel.send({ type: 'LoginResp', version: FRP_VERSION, error: text })
+    channel.end()
+  }
+
+  private check(login: Login): void {
+    const max = this.options.options.edgefrp.limits.maxNameLength
+    for (const field of ['user', 'client_id', 'run_id'] as const) {
+      const { length } = login[field]
+      if (length > max) throw new FrpError('LIMIT', `${field} has ${length} characters, the limit is ${max}`)
+      if (/\p{Cc}/u.test(login[field])) {
+        throw new FrpError('LOGIN_REFUSED', `${field} contains control characters`)
+      }
+    }
+    if (login.client_id === '') return
+    for (const control of this.options.registry.clients) {
+      const other = control.state.login
+      const isSame = other.client_id === login.client_id && other.user === login.user
+      if (isSame && control.state.runId !== login.run_id) {
+        throw new FrpError('LOGIN_REFUSED', `client_id [${login.client_id}] for user [${login.user}] is already online`)
+      }
+    }
+  }
+
+  /** A run id that this relay does not know, or that is somebody else's, becomes a new one. */
+  private newState(login: Login, principal: Principal): ControlState {
+    const { crypto } = this.runtime
+    const owner = login.run_id === '' ? undefined : this.owner(login.run_id)
+    const isSame =
+      owner !== undefined &&
+      owner.state.principal.identity === principal.identity &&
+      owner.state.principal.user === principal.user
+    const runId = isSame ? login.run_id : newRunId(crypto)
+    return {
+      runId,
+      publicId: publicIdOf(runId, crypto),
+      principal,
+      login,
+      poolCount: Math.max(0, Math.min(login.pool_count, this.options.options.transport.maxPoolCount)),
+      features: (login.edgefrp?.features ?? []).filter((feature) => this.options.features.includes(feature)),
+      loggedInMs: this.runtime.nowMs(),
+      lastPingMs: this.runtime.monotonicMs(),
+      isProvisional: isSame,
+      proxies: [],
+    }
+  }
+
+  /** The newcomer has the token: the older session of the same run id ends. */
+  private takeOver(control: Control): void {
+    const { runId, publicId } = control.state
+    const now = this.runtime.monotonicMs()
+    const last = this.takenOverMs.get(runId)
+    if (last !== undefined && now - last < TAKE_OVER_INTERVAL_MS) {
+      // Two clients with one run id would replace each other for ever, as fast as they can log in.
+      control.connection.close(new FrpError('LOGIN_REFUSED', 'this run id was taken over a moment ago'))
+      return
+    }
+    this.takenOverMs.set(runId, now)
+    const old = this.owner(runId)
+    this.byRunId.set(runId, control)
+    if (old === undefined || old === control) return
+    old.log.info(`replaced by client [${publicId}]`)
+    old.close(new FrpError('SESSION_ENDED', 'replaced by a newer session'))
+  }
+
+  private forget(control: Control): void {
+    this.options.registry.clientLeft(control)
+    const { runId } = control.state
+    if (this.byRunId.get(runId) !== control) return
+    this.byRunId.delete(runId)
+    this.takenOverMs.delete(runId)
+  }
+
+  private controlOptions(connection: Connection): ControlOptions {
+    const { options } = this.options
+    const heartbeatSeconds = options.transport.heartbeatTimeout
+    return {
+      runtime: this.runtime,
+      log: this.runtime.log,
+      verifier: this.options.verifier,
+      connection,
+      heartbeatTimeoutMs: heartbeatSeconds > 0 ? heartbeatSeconds * 1000 : undefined,
+      userConnTimeoutMs: options.userConnTimeout * 1000,
+      isDetailed: options.detailedErrorsToClient,
+      proxies: this.options.proxies,
+      onProved: (proved) => this.takeOver(proved),
+      onClose: (closed) => this.forget(closed),
+    }
+  }
+}

@@ -1,0 +1,92 @@
+import type { Runtime } from '../contract/runtime.ts'
+
+export interface LoginGuardOptions {
+  /** Failures that an address may have at once. */
+  failuresBurst: number
+  /** Failures that an address earns back a second. */
+  failuresPerSecond: number
+}
+
+interface Failures {
+  tokens: number
+  sinceMs: number
+  /** Failures that no line was written for. */
+  unreported: number
+  reportedMs: number
+}
+
+/** Addresses remembered at once: a flood from many addresses must not grow the table. */
+const MAX_ADDRESSES = 10_000
+/** One log line an address in this time; the next one says how many there were. */
+const REPORT_INTERVAL_MS = 10_000
+
+/**
+ * Counts failed logins by address (IPv6: by /64) and says when an address must wait. The right token is never
+ * refused for its address: whoever shares an address with an attacker still gets in.
+ */
+export class LoginGuard {
+  private readonly runtime: Runtime
+  private readonly options: LoginGuardOptions
+  private readonly byAddress = new Map<string, Failures>()
+
+  constructor(runtime: Runtime, options: LoginGuardOptions) {
+    this.runtime = runtime
+    this.options = options
+  }
+
+  /** Notes a failure. `isThrottled`: answer with nothing but a close. `report`: failures to put into one log line, 0 = none. */
+  failed(ip: string): { isThrottled: boolean; report: number } {
+    const now = this.runtime.monotonicMs()
+    const failures = this.failuresOf(networkOf(ip), now)
+    failures.tokens = Math.min(
+      this.options.failuresBurst,
+      failures.tokens + ((now - failures.sinceMs) / 1000) * this.options.failuresPerSecond,
+    )
+    failures.sinceMs = now
+    const isThrottled = failures.tokens < 1
+    if (!isThrottled) failures.tokens -= 1
+    failures.unreported += 1
+    if (now - failures.reportedMs < REPORT_INTERVAL_MS) return { isThrottled, report: 0 }
+    const report = failures.unreported
+    failures.unreported = 0
+    failures.reportedMs = now
+    return { isThrottled, report }
+  }
+
+  private failuresOf(network: string, now: number): Failures {
+    const known = this.byAddress.get(network)
+    if (known !== undefined) {
+      // The map keeps the order of use, so that the one forgotten is the one quiet for longest.
+      this.byAddress.delete(network)
+      this.byAddress.set(network, known)
+      return known
+    }
+    if (this.byAddress.size >= MAX_ADDRESSES) {
+      for (const oldest of this.byAddress.keys()) {
+        this.byAddress.delete(oldest)
+        break
+      }
+    }
+    const fresh = {
+      tokens: this.options.failuresBurst,
+      sinceMs: now,
+      unreported: 0,
+      reportedMs: Number.NEGATIVE_INFINITY,
+    }
+    this.byAddress.set(network, fresh)
+    return fresh
+  }
+}
+
+/** An IPv4 address as it is, an IPv6 address by its first four groups as written (a host owns at least a /64). */
+export function networkOf(ip: string): string {
+  if (!ip.includes(':')) return ip
+  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(ip)
+  if (mapped?.[1] !== undefined) return mapped[1]
+  const [head = '', tail] = ip.toLowerCase().split('::')
+  const groups = head === '' ? [] : head.split(':')
+  if (tail === undefined) return groups.slice(0, 4).join(':')
+  const rest = tail === '' ? [] : tail.split(':')
+  while (groups.length + rest.length < 8) groups.push('0')
+  return [...groups, ...rest].slice(0, 4).join(':')
+}

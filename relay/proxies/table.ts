@@ -1,0 +1,59 @@
+import type { Log, Runtime } from '../../contract/runtime.ts'
+import type { NewProxy } from '../../protocol/frp/messages.ts'
+import type { ByteStream } from '../../protocol/stream/byte-stream.ts'
+import type { HttpRoutes } from '../http-routes.ts'
+import type { HttpTarget } from '../http-target.ts'
+import type { Addresses, Ports } from '../ingress.ts'
+import type { PortBook } from '../ports.ts'
+import type { WorkConns } from '../proxy.ts'
+import { httpProxy } from './http.ts'
+import { tcpProxy } from './tcp.ts'
+import { udpProxy } from './udp.ts'
+
+/** frp's proxy types. */
+export type ProxyType = 'tcp' | 'udp' | 'http' | 'https' | 'tcpmux' | 'stcp' | 'sudp' | 'xtcp'
+
+/** What a proxy may need of its relay; a type takes what it needs. */
+export interface ProxyContext {
+  runtime: Runtime
+  log: Log
+  message: NewProxy
+  workConns: WorkConns
+  ports: Ports
+  tcpPorts: PortBook
+  udpPorts: PortBook
+  /** Undefined: vhost HTTP is off. */
+  httpRoutes: HttpRoutes<HttpTarget> | undefined
+  subDomainHost: string
+  /** How long an idle connection to a web server is kept. */
+  idleUpstreamMs: number
+}
+
+/** One registered proxy. */
+export interface RelayProxy {
+  /** Keys of the directory that it needs beside its name. */
+  readonly claims: readonly string[]
+  /** Whether it counts against maxPortsPerClient. */
+  readonly usesPort: boolean
+  /** Starts to serve, once the keys are claimed; returns `remote_addr` of NewProxyResp. Throws FrpError. */
+  open(): Promise<string>
+  /** Serves again after sleep, on the port that `message` has by now; what was claimed is still held. */
+  reopen(): void
+  close(): void
+  /** `tcp:<port>` or `udp:<port>`: where visitors ask for it; undefined before `open` and for other types. */
+  readonly visitKey?: string | undefined
+  /** A visitor's connection, after the handshake; `addresses` say where the visitor is. */
+  visit?(visitor: ByteStream, addresses: Addresses): void
+}
+
+/** One row a type: null means that this relay does not have it yet. A factory throws FrpError for what is wrong. */
+export const PROXY_TYPES: Readonly<Record<ProxyType, ((context: ProxyContext) => RelayProxy) | null>> = {
+  tcp: tcpProxy,
+  udp: udpProxy,
+  http: httpProxy,
+  https: null,
+  tcpmux: null,
+  stcp: null,
+  sudp: null,
+  xtcp: null,
+}

@@ -1,0 +1,65 @@
+import { MessageChannel } from '../../protocol/frp/message-channel.ts'
+import { type Datagram, datagramOf, udpPacket } from '../../protocol/frp/udp.ts'
+import type { ByteStream } from '../../protocol/stream/byte-stream.ts'
+import { MAX_UDP_PEERS } from '../limits.ts'
+
+/** Bytes of messages that may wait for a visitor; what comes then is lost, as UDP loses it. */
+const MAX_BACKLOG_BYTES = 64 * 1024
+
+/**
+ * Visitors of a udp proxy, who speak sudp's framing. The proxy's client knows its users by address alone, so each
+ * user of a visitor gets one that nobody else has: the visitor's address, and a port that is free there.
+ */
+export class UdpVisits {
+  /** By the address that the client sees, `ip port`. */
+  private readonly byAlias = new Map<string, { channel: MessageChannel; ip: string; port: number }>()
+  private readonly fromVisitor: (datagram: Datagram) => void
+  private readonly channels = new Set<MessageChannel>()
+
+  /** `fromVisitor` gets each datagram under its alias. */
+  constructor(fromVisitor: (datagram: Datagram) => void) {
+    this.fromVisitor = fromVisitor
+  }
+
+  add(visitor: ByteStream, visitorIp: string): void {
+    const aliases = new Map<string, number>()
+    const channel: MessageChannel = new MessageChannel(visitor, {
+      onMessage: (message) => {
+        if (message.type !== 'UDPPacket') return
+        const { payload, ip, port } = datagramOf(message)
+        const user = `${ip} ${port}`
+        let alias = aliases.get(user)
+        if (alias === undefined) {
+          if (this.byAlias.size >= MAX_UDP_PEERS) return
+          alias = this.freePort(visitorIp, port)
+          aliases.set(user, alias)
+          this.byAlias.set(`${visitorIp} ${alias}`, { channel, ip, port })
+        }
+        this.fromVisitor({ payload, ip: visitorIp, port: alias })
+      },
+      onClose: () => {
+        this.channels.delete(channel)
+        for (const alias of aliases.values()) this.byAlias.delete(`${visitorIp} ${alias}`)
+      },
+    })
+    this.channels.add(channel)
+  }
+
+  /** Sends an answer to the visitor that has this alias; `false`: nobody has. */
+  answer(alias: string, payload: Uint8Array): boolean {
+    const user = this.byAlias.get(alias)
+    if (user === undefined) return false
+    if (user.channel.backlogBytes < MAX_BACKLOG_BYTES) user.channel.send(udpPacket(payload, user))
+    return true
+  }
+
+  close(): void {
+    for (const channel of this.channels) channel.end()
+  }
+
+  private freePort(ip: string, wanted: number): number {
+    let port = wanted
+    while (this.byAlias.has(`${ip} ${port}`)) port = port >= 65_535 ? 1_024 : port + 1
+    return port
+  }
+}

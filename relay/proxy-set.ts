@@ -1,0 +1,232 @@
+import { bandwidthBytes } from '../contract/bandwidth.ts'
+import { FrpError } from '../contract/errors.ts'
+import type { Log, Runtime } from '../contract/runtime.ts'
+import type { NewProxy } from '../protocol/frp/messages.ts'
+import { TokenBucket } from '../protocol/stream/throttle.ts'
+import type { Control } from './control.ts'
+import type { Directory } from './directory.ts'
+import type { Joins } from './joins.ts'
+import { MAX_ANNOTATION_BYTES, PROBE_MS } from './limits.ts'
+import { PROXY_TYPES, type ProxyContext, type ProxyType, type RelayProxy } from './proxies/table.ts'
+import { type ProxyStats, WorkConns } from './proxy.ts'
+import type { Registry } from './registry.ts'
+import type { Visits } from './visits.ts'
+import type { WorkConnPool } from './work-conn-pool.ts'
+
+/** What registering needs of the relay; the same for all clients. */
+export interface ProxySetOptions {
+  runtime: Runtime
+  log: Log
+  control: Control
+  pool: WorkConnPool
+  directory: Directory<Control>
+  registry: Registry
+  visits: Visits
+  joins: Joins
+  /** What proxies of all types share. */
+  context: Omit<ProxyContext, 'message' | 'workConns' | 'log' | 'runtime'>
+  /** Key of useEncryption. */
+  key: Uint8Array
+  maxPorts: number
+  maxProxies: number
+  maxNameLength: number
+  newProxiesBurst: number
+  newProxiesPerSecond: number
+}
+
+interface Registered {
+  message: NewProxy
+  proxy: RelayProxy
+  workConns: WorkConns
+  /** What it holds in the directory. */
+  keys: string[]
+  stats: ProxyStats
+}
+
+/** The proxies of one client. Registrations are done one after the other, as frps does. */
+export class ProxySet {
+  private readonly options: ProxySetOptions
+  private readonly byName = new Map<string, Registered>()
+  private last: Promise<unknown> = Promise.resolve()
+  private isClosed = false
+  private allowance: number
+  private allowanceMs: number
+
+  constructor(options: ProxySetOptions) {
+    this.options = options
+    this.allowance = options.newProxiesBurst
+    this.allowanceMs = options.runtime.monotonicMs()
+  }
+
+  get size(): number {
+    return this.byName.size
+  }
+
+  /** Registers a proxy and starts it; returns `remote_addr`. Rejects with an FrpError that carries frp's text. */
+  register(message: NewProxy): Promise<string> {
+    const registered = this.last.then(() => this.registerNow(message))
+    this.last = registered.catch(() => undefined)
+    return registered
+  }
+
+  /** After sleep: a proxy whose keys are still held serves again. */
+  reopen(message: NewProxy): void {
+    const stats: ProxyStats = { traffic: { forward: 0, backward: 0 }, connections: 0 }
+    const { proxy, workConns } = this.create(message, stats)
+    proxy.reopen()
+    this.serves({ message, proxy, workConns, stats, keys: [`proxy:${message.proxy_name}`, ...proxy.claims] })
+  }
+
+  /** The work connections of a proxy; undefined: it is not registered here. */
+  workConns(name: string): WorkConns | undefined {
+    return this.byName.get(name)?.workConns
+  }
+
+  /** Closes a proxy; a name that is not registered is ignored, as in frp. */
+  close(name: string): void {
+    this.last = this.last.then(() => this.closeNow(name))
+  }
+
+  closeAll(): void {
+    this.isClosed = true
+    for (const name of [...this.byName.keys()]) this.closeNow(name)
+  }
+
+  private async registerNow(message: NewProxy): Promise<string> {
+    const { control, directory } = this.options
+    this.checkLimits(message)
+    const stats: ProxyStats = { traffic: { forward: 0, backward: 0 }, connections: 0 }
+    const { proxy, workConns } = this.create(message, stats)
+    if (proxy.usesPort && this.options.maxPorts > 0 && this.portsInUse() >= this.options.maxPorts) {
+      throw new FrpError('LIMIT', 'exceed the max_ports_per_client')
+    }
+    const keys = [`proxy:${message.proxy_name}`, ...proxy.claims]
+    await this.claim(keys, message)
+    try {
+      const remoteAddr = await proxy.open()
+      await this.claimOpened(proxy, keys)
+      // The client may have left while the port was opened.
+      if (this.isClosed) throw new FrpError('SESSION_ENDED', 'the client is gone')
+      this.serves({ message, proxy, workConns, stats, keys })
+      control.state.proxies.push(message)
+      return remoteAddr
+    } catch (error) {
+      proxy.close()
+      await directory.release(keys, control)
+      throw error
+    }
+  }
+
+  private serves(registered: Registered): void {
+    const { message, proxy, stats } = registered
+    this.byName.set(message.proxy_name, registered)
+    if (proxy.visitKey !== undefined) this.options.visits.add(proxy.visitKey, { message, proxy })
+    this.options.registry.proxyStarted(this.options.control, message, stats)
+  }
+
+  /** Claims all keys; an owner that does not answer a ping loses them. */
+  private async claim(keys: readonly string[], message: NewProxy): Promise<void> {
+    const { control, directory } = this.options
+    for (;;) {
+      const result = await directory.claim(keys, control)
+      if (this.isClosed && result.isClaimed) await directory.release(keys, control)
+      if (this.isClosed) throw new FrpError('SESSION_ENDED', 'the client is gone')
+      if (result.isClaimed) return
+      const isOther = result.owner !== control
+      if (!isOther || (await result.owner.connection.probe(PROBE_MS))) {
+        throw taken(result.key, message)
+      }
+      const silent = new FrpError('TIMEOUT', `silent for ${PROBE_MS / 1000} s while another client asked for its names`)
+      result.owner.connection.close(silent)
+      result.owner.close(silent)
+    }
+  }
+
+  /** A port that the relay chose is known only now; whoever holds its key has it under another name. */
+  private async claimOpened(proxy: RelayProxy, keys: string[]): Promise<void> {
+    const key = proxy.visitKey
+    if (key === undefined || keys.includes(key)) return
+    const result = await this.options.directory.claim([key], this.options.control)
+    if (!result.isClaimed) throw new FrpError('PORT_TAKEN', 'no available port')
+    keys.push(key)
+  }
+
+  private create(message: NewProxy, stats: ProxyStats): { proxy: RelayProxy; workConns: WorkConns } {
+    const { runtime, control, pool, key, context } = this.options
+    // frp: an empty type is tcp.
+    const type = message.proxy_type === '' ? 'tcp' : message.proxy_type
+    if (!isProxyType(type)) throw new FrpError('PROXY_REFUSED', `unknown proxy type: ${type}`)
+    const factory = PROXY_TYPES[type]
+    if (factory === null) throw new FrpError('NOT_SUPPORTED', `proxy type [${type}] is not available on this relay`)
+    const log = this.options.log.child(message.proxy_name)
+    const bytesPerSecond =
+      message.bandwidth_limit_mode === 'server' ? bandwidthBytes(message.bandwidth_limit) : undefined
+    const workConns = new WorkConns({
+      runtime,
+      log,
+      pool,
+      message,
+      key,
+      bucket:
+        bytesPerSecond === undefined || bytesPerSecond <= 0 ? undefined : new TokenBucket(bytesPerSecond, runtime),
+      isHalfClosing: control.has('half-close'),
+      stats,
+      joins: this.options.joins,
+    })
+    return { proxy: factory({ ...context, runtime, log, message, workConns }), workConns }
+  }
+
+  private checkLimits(message: NewProxy): void {
+    const { maxProxies, maxNameLength, newProxiesBurst, newProxiesPerSecond, runtime } = this.options
+    const now = runtime.monotonicMs()
+    this.allowance = Math.min(newProxiesBurst, this.allowance + ((now - this.allowanceMs) / 1000) * newProxiesPerSecond)
+    this.allowanceMs = now
+    if (this.allowance < 1) throw new FrpError('LIMIT', `more than ${newProxiesPerSecond} new proxies a second`)
+    this.allowance -= 1
+    if (this.byName.size >= maxProxies) throw new FrpError('LIMIT', `more than ${maxProxies} proxies of one client`)
+    const name = message.proxy_name
+    if (name.length > maxNameLength) {
+      throw new FrpError('LIMIT', `proxy_name has ${name.length} characters, the limit is ${maxNameLength}`)
+    }
+    if (/\p{Cc}/u.test(name)) throw new FrpError('PROXY_REFUSED', 'proxy_name contains control characters')
+    const annotationBytes = Object.entries(message.annotations).reduce((sum, [k, v]) => sum + k.length + v.length, 0)
+    if (annotationBytes > MAX_ANNOTATION_BYTES) {
+      throw new FrpError('LIMIT', `annotations size ${annotationBytes} is larger than limit ${MAX_ANNOTATION_BYTES}`)
+    }
+  }
+
+  private portsInUse(): number {
+    let count = 0
+    for (const registered of this.byName.values()) if (registered.proxy.usesPort) count += 1
+    return count
+  }
+
+  private closeNow(name: string): void {
+    const registered = this.byName.get(name)
+    if (registered === undefined) return
+    const { control, directory, registry, log } = this.options
+    this.byName.delete(name)
+    control.state.proxies = control.state.proxies.filter((message) => message.proxy_name !== name)
+    if (registered.proxy.visitKey !== undefined) {
+      this.options.visits.remove(registered.proxy.visitKey, registered.proxy)
+    }
+    registered.proxy.close()
+    directory.release(registered.keys, control).catch((error: unknown) => log.error(`release of [${name}]: ${error}`))
+    registry.proxyStopped(name)
+    log.info(`close proxy [${name}] success`)
+  }
+}
+
+/** frp's text for a name, port or route that somebody holds. */
+function taken(key: string, message: NewProxy): FrpError {
+  if (key.startsWith('proxy:')) return new FrpError('PROXY_REFUSED', `proxy [${message.proxy_name}] already exists`)
+  if (key.startsWith('tcp:')) return new FrpError('PORT_TAKEN', 'port already used')
+  if (key.startsWith('udp:')) {
+    return new FrpError('PORT_TAKEN', `acquire port ${message.remote_port} error: port already used`)
+  }
+  return new FrpError('PROXY_REFUSED', 'router config conflict')
+}
+
+function isProxyType(type: string): type is ProxyType {
+  return Object.hasOwn(PROXY_TYPES, type)
+}

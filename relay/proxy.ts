@@ -1,0 +1,201 @@
+import { FrpError } from '../contract/errors.ts'
+import type { Deadline, Log, Runtime } from '../contract/runtime.ts'
+import type { NewProxy, Outgoing } from '../protocol/frp/messages.ts'
+import { encodeV1 } from '../protocol/frp/v1.ts'
+import { reviveWrap, type WrapOptions, wrap } from '../protocol/frp/wrap.ts'
+import { type ByteStream, READ_ONLY, type StreamHandler } from '../protocol/stream/byte-stream.ts'
+import { join, type Traffic } from '../protocol/stream/join.ts'
+import type { TokenBucket } from '../protocol/stream/throttle.ts'
+import type { Addresses } from './ingress.ts'
+import { formatAddress } from './ingress.ts'
+import type { Joins } from './joins.ts'
+import type { WorkConnPool } from './work-conn-pool.ts'
+
+/** What the registry shows of a proxy while it runs; added to as bytes pass. */
+export interface ProxyStats {
+  traffic: Traffic
+  connections: number
+}
+
+export interface WorkConnsOptions {
+  runtime: Runtime
+  log: Log
+  pool: WorkConnPool
+  message: NewProxy
+  /** Key of useEncryption: derived from the token. */
+  key: Uint8Array
+  bucket: TokenBucket | undefined
+  /** The client ends streams as we do: FIN is a half-close, RST a reset. */
+  isHalfClosing: boolean
+  stats: ProxyStats
+  joins: Joins
+}
+
+/** A work connection that a proxy may use, after StartWorkConn, unwrapped; or why there is none. */
+export type WorkTaker = (work: ByteStream | undefined, error?: FrpError, raw?: ByteStream) => void
+
+/** What all proxy types share: open a work connection, wrap it, join a user to it, count. */
+export class WorkConns {
+  readonly stats: ProxyStats
+  readonly isHalfClosing: boolean
+  private readonly options: WorkConnsOptions
+
+  constructor(options: WorkConnsOptions) {
+    this.options = options
+    this.stats = options.stats
+    this.isHalfClosing = options.isHalfClosing
+  }
+
+  /**
+   * Takes a work connection and tells the client which proxy it is for, and who comes. The taker attaches a
+   * reader before it returns; nothing is read until then.
+   */
+  open(addresses: Partial<Addresses>, taker: WorkTaker): Deadline {
+    return this.options.pool.take((stream, error) => {
+      if (stream === undefined) taker(undefined, error)
+      else this.startWork(stream, addresses, taker)
+    })
+  }
+
+  /** Carries one user's stream to the client's service, until both have ended. */
+  serve(user: ByteStream, addresses: Addresses, head?: Uint8Array): void {
+    const { log, stats } = this.options
+    if (log.enabled('info')) {
+      log.info(`get a user connection [${formatAddress(addresses.sourceIp, addresses.sourcePort)}]`)
+    }
+    stats.connections += 1
+    user.pause()
+    const waiting = new WaitingUser()
+    const onClose = (): void => {
+      stats.connections -= 1
+    }
+    const take = this.open(addresses, (work, error, raw) => {
+      waiting.isOver = true
+      if (work === undefined || raw === undefined) {
+        log.warn(`user connection [${addresses.sourceIp}]: ${error?.message ?? 'no work connection'}`)
+        onClose()
+        user.destroy(error)
+      } else if (waiting.isClosed) {
+        onClose()
+        work.destroy(waiting.error)
+      } else {
+        this.join(user, work, raw, onClose, head)
+        user.resume()
+      }
+    })
+    if (waiting.isOver) return
+    waiting.onGone = () => {
+      take.cancel()
+      onClose()
+    }
+    user.attach(waiting)
+  }
+
+  /** After sleep: joins again what was joined; `raw` is the work connection, `saved` the state of what was around it. */
+  rejoin(user: ByteStream, raw: ByteStream, saved: readonly Uint8Array[]): void {
+    const { stats } = this.options
+    stats.connections += 1
+    const work = reviveWrap(raw, this.wrapOptions(), this.options.runtime.crypto, saved)
+    this.join(user, work, raw, () => {
+      stats.connections -= 1
+    })
+  }
+
+  private join(user: ByteStream, work: ByteStream, raw: ByteStream, onClose: () => void, head?: Uint8Array): void {
+    const { stats, joins, message, isHalfClosing } = this.options
+    const live = { proxyName: message.proxy_name, user, work: raw, wrapped: work }
+    joins.add(live)
+    join(user, work, {
+      traffic: stats.traffic,
+      onClose: () => {
+        joins.delete(live)
+        onClose()
+      },
+      endOfBIsClose: !isHalfClosing,
+      ...(head === undefined ? {} : { headOfA: head }),
+    })
+  }
+
+  private wrapOptions(): WrapOptions {
+    const { message, key, bucket } = this.options
+    return {
+      ...(message.use_encryption ? { key } : {}),
+      compression: message.use_compression,
+      ...(bucket === undefined ? {} : { bucket }),
+    }
+  }
+
+  private startWork(stream: ByteStream, addresses: Partial<Addresses>, taker: WorkTaker): void {
+    const { message } = this.options
+    const start: Outgoing = {
+      type: 'StartWorkConn',
+      proxy_name: message.proxy_name,
+      src_addr: addresses.sourceIp ?? '',
+      src_port: addresses.sourcePort ?? 0,
+      dst_addr: addresses.destinationIp ?? '',
+      dst_port: addresses.destinationPort ?? 0,
+    }
+    const started = (): void => {
+      taker(wrap(stream, this.wrapOptions(), this.options.runtime.crypto), undefined, stream)
+      stream.resume()
+    }
+    stream.pause()
+    if (stream.write(encodeV1(start), READ_ONLY)) started()
+    else stream.attach(new Starting(started, (error) => taker(undefined, error)))
+  }
+}
+
+/** A user who waits for a work connection: notices that the user left. */
+class WaitingUser implements StreamHandler {
+  isOver = false
+  isClosed = false
+  error: Error | undefined
+  onGone: (() => void) | undefined
+
+  onData(): boolean {
+    return true
+  }
+
+  onEnd(): void {
+    // Paused: an end is delivered to the reader after this one.
+  }
+
+  onDrain(): void {
+    // Nothing was written.
+  }
+
+  onClose(error?: Error): void {
+    this.isClosed = true
+    this.error = error
+    if (this.isOver) return
+    this.isOver = true
+    this.onGone?.()
+  }
+}
+
+/** A work connection whose StartWorkConn did not leave at once. */
+class Starting implements StreamHandler {
+  private readonly started: () => void
+  private readonly failed: (error: FrpError) => void
+
+  constructor(started: () => void, failed: (error: FrpError) => void) {
+    this.started = started
+    this.failed = failed
+  }
+
+  onData(): boolean {
+    return true
+  }
+
+  onEnd(): void {
+    // Paused: an end is delivered to the reader after this one.
+  }
+
+  onDrain(): void {
+    this.started()
+  }
+
+  onClose(error?: Error): void {
+    this.failed(new FrpError('NO_WORK_CONN', 'the work connection closed before it was used', { cause: error }))
+  }
+}

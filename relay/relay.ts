@@ -1,0 +1,245 @@
+import type { FrpsOptions } from '../config/frps.ts'
+import { FrpError, messageOf } from '../contract/errors.ts'
+import type { Runtime } from '../contract/runtime.ts'
+import { deriveKey } from '../protocol/frp/cipher.ts'
+import type { MessageChannel } from '../protocol/frp/message-channel.ts'
+import type { Message, NewWorkConn } from '../protocol/frp/messages.ts'
+import type { ByteStream, Link } from '../protocol/stream/byte-stream.ts'
+import { prefixed } from '../protocol/stream/prefixed.ts'
+import type { MemoryBudget } from '../protocol/yamux/memory-budget.ts'
+import { TokenVerifier, type Verifier } from './auth.ts'
+import { Connection, type KeepAliveTimes } from './connection.ts'
+import type { Control, ControlOptions } from './control.ts'
+import { type Directory, MemoryDirectory } from './directory.ts'
+import { HttpIngress } from './http-ingress.ts'
+import { type HttpRoutes, HttpRouteTable } from './http-routes.ts'
+import type { HttpTarget } from './http-target.ts'
+import { formatAddress, type PeerInfo, type Ports } from './ingress.ts'
+import { Joins } from './joins.ts'
+import { IDLE_UPSTREAM_MS, OFFLINE_MS } from './limits.ts'
+import { LoginDoor } from './login-door.ts'
+import { LoginGuard } from './login-guard.ts'
+import { PortBook } from './ports.ts'
+import { Registry } from './registry.ts'
+import type { SavedConnection } from './saved.ts'
+import { NO_SLEEPERS, type Sleepers } from './sleepers.ts'
+import { VisitDoor } from './visit-door.ts'
+import { Visits } from './visits.ts'
+
+/** Features of our own wire that every relay speaks (an extra key in messages, which stock peers ignore). */
+const FEATURES: readonly string[] = ['half-close']
+
+export interface RelayParts {
+  runtime: Runtime
+  options: FrpsOptions
+  ports: Ports
+  /** Undefined: clients are not pinged (a relay that sleeps). */
+  keepAlive?: KeepAliveTimes | undefined
+  /** frps custom404Page, read anew for each 404. */
+  notFoundPage?: () => Promise<string | undefined>
+  /** What this runtime adds to the features of the wire. */
+  features?: readonly string[]
+  /** Who owns names; in memory unless given. */
+  directory?: Directory<Control>
+  sleepers?: Sleepers
+  /** Shared by all sessions of an isolate. */
+  memoryBudget?: MemoryBudget
+  /** How long an idle connection to a client's web server is kept. */
+  idleUpstreamMs?: number
+}
+
+/** One public endpoint: its clients, names, routes and limits. The same on every runtime. */
+export class Relay {
+  readonly registry: Registry
+  /** The door for users' HTTP requests; without vhost HTTP it finds no route. */
+  readonly http: HttpIngress
+  readonly options: FrpsOptions
+  readonly visits: Visits
+  readonly joins = new Joins()
+  private readonly parts: RelayParts
+  private readonly runtime: Runtime
+  private readonly verifier: Verifier
+  private readonly logins: LoginDoor
+  private readonly visitDoor: VisitDoor
+  private readonly connections = new Set<Connection>()
+  /** Those without an accepted first message, oldest first. */
+  private readonly pending = new Set<Connection>()
+
+  constructor(parts: RelayParts) {
+    const { runtime, options } = parts
+    const { limits } = options.edgefrp
+    const sleepers = parts.sleepers ?? NO_SLEEPERS
+    const features = [...FEATURES, ...(parts.features ?? [])]
+    this.parts = parts
+    this.runtime = runtime
+    this.options = options
+    this.verifier = new TokenVerifier(options, runtime)
+    this.visits = new Visits(runtime)
+    this.registry = new Registry({ runtime, maxOffline: limits.maxRemembered, offlineMs: OFFLINE_MS })
+    const guard = new LoginGuard(runtime, {
+      failuresBurst: limits.failedLoginsBurst,
+      failuresPerSecond: limits.failedLoginsPerSecond,
+    })
+    const routes = routesAt(options.vhostHTTPPort)
+    this.http = new HttpIngress({
+      runtime,
+      routes,
+      sleepers,
+      responseTimeoutMs: options.vhostHTTPTimeout * 1000,
+      notFoundPage: parts.notFoundPage ?? (() => Promise.resolve(undefined)),
+    })
+    this.visitDoor = new VisitDoor({
+      runtime,
+      visits: this.visits,
+      sleepers,
+      guard,
+      isDetailed: options.detailedErrorsToClient,
+      features,
+    })
+    this.logins = new LoginDoor({
+      runtime,
+      options,
+      verifier: this.verifier,
+      guard,
+      registry: this.registry,
+      sleepers,
+      features,
+      proxies: this.proxySetOptions(routes),
+    })
+  }
+
+  /** Takes a connection that a client made; everything that follows from it is the relay's. */
+  accept(link: Link, peer: PeerInfo, head?: Uint8Array): Connection {
+    const connection = this.connect(link, peer)
+    const { maxPendingLogins } = this.options.edgefrp.limits
+    this.pending.add(connection)
+    // Strangers that have not logged in are few: the one that has been waiting longest makes room.
+    if (this.pending.size > maxPendingLogins) {
+      for (const oldest of this.pending) {
+        oldest.close(new FrpError('LIMIT', `${maxPendingLogins} connections without a login`))
+        break
+      }
+    }
+    connection.start(head)
+    return connection
+  }
+
+  /**
+   * Goes on with a connection after sleep, over the link that carries on; call `resume` on it when everything
+   * that it is joined to is there. Throws FrpError YAMUX_BAD_SNAPSHOT.
+   */
+  revive(link: Link, saved: SavedConnection): Connection {
+    const connection = this.connect(link, saved.peer)
+    connection.revive(saved, (control, stream) => this.logins.revive(connection, control, stream))
+    return connection
+  }
+
+  get clientCount(): number {
+    return this.logins.clientCount
+  }
+
+  /** Ends all connections. */
+  close(): void {
+    for (const connection of [...this.connections]) {
+      connection.close(new FrpError('SESSION_ENDED', 'the relay is closing'))
+    }
+  }
+
+  private connect(link: Link, peer: PeerInfo): Connection {
+    const { limits } = this.options.edgefrp
+    const connection = new Connection(link, peer, {
+      runtime: this.runtime,
+      maxStreams: limits.maxStreamsPerClient,
+      memoryBytes: limits.sessionMemoryBytes,
+      memoryBudget: this.parts.memoryBudget,
+      keepAlive: this.parts.keepAlive,
+      onFirstMessage: (from, channel, message, stream) => this.onFirstMessage(from, channel, message, stream),
+      onAccepted: (accepted) => this.pending.delete(accepted),
+      onClose: (closed) => {
+        this.connections.delete(closed)
+        this.pending.delete(closed)
+      },
+    })
+    this.connections.add(connection)
+    return connection
+  }
+
+  private onFirstMessage(from: Connection, channel: MessageChannel, message: Message, stream: ByteStream): void {
+    switch (message.type) {
+      case 'Login':
+        this.logins.open(from, channel, message)
+        break
+      case 'NewWorkConn':
+        this.onNewWorkConn(from, channel, message, stream)
+        break
+      case 'NewVisitorConn':
+        this.visitDoor.open(from, channel, message, stream)
+        break
+      default:
+        channel.destroy(new FrpError('MESSAGE_UNEXPECTED', `${message.type} as the first message`))
+    }
+  }
+
+  private onNewWorkConn(from: Connection, channel: MessageChannel, message: NewWorkConn, raw: ByteStream): void {
+    // With yamux the work connections of a client come on the connection that it logged in on: a run id that
+    // somebody learned is of no use elsewhere.
+    const control = from.isMultiplexed ? from.control : this.logins.owner(message.run_id)
+    try {
+      if (control === undefined || control.state.runId !== message.run_id || !control.isOpen) {
+        throw new FrpError('AUTH_FAILED', 'no client control found for the run id')
+      }
+      this.verifier.verifyNewWorkConn(message)
+    } catch (error) {
+      this.runtime.log.warn(`[${formatAddress(from.peer.ip, from.peer.port)}] ${messageOf(error)}`)
+      const text = this.options.detailedErrorsToClient ? messageOf(error) : 'invalid NewWorkConn'
+      channel.send({ type: 'StartWorkConn', error: text })
+      channel.end()
+      return
+    }
+    from.accepted()
+    if (control.pool.hasRoom) {
+      const { stream, head } = channel.detach()
+      // Mostly nothing came behind the message, and the stream itself can be used.
+      control.pool.put(head.length === 0 ? raw : prefixed(stream, head))
+      return
+    }
+    channel.send({ type: 'StartWorkConn', error: 'work connection pool is full, discarding' })
+    channel.end()
+  }
+
+  private proxySetOptions(routes: HttpRoutes<HttpTarget>): ControlOptions['proxies'] {
+    const { runtime, options, parts } = this
+    const { limits } = options.edgefrp
+    const ranges = options.allowPorts.map((range) =>
+      range.single > 0 ? { start: range.single, end: range.single } : range,
+    )
+    return {
+      runtime,
+      directory: parts.directory ?? new MemoryDirectory<Control>(),
+      registry: this.registry,
+      visits: this.visits,
+      joins: this.joins,
+      key: deriveKey(runtime.crypto, options.auth.token),
+      maxPorts: options.maxPortsPerClient,
+      maxProxies: limits.maxProxiesPerClient,
+      maxNameLength: limits.maxNameLength,
+      newProxiesBurst: limits.newProxiesBurst,
+      newProxiesPerSecond: limits.newProxiesPerSecond,
+      context: {
+        ports: parts.ports,
+        tcpPorts: new PortBook(runtime, ranges),
+        udpPorts: new PortBook(runtime, ranges),
+        httpRoutes: options.vhostHTTPPort > 0 ? routes : undefined,
+        subDomainHost: options.subDomainHost,
+        idleUpstreamMs: parts.idleUpstreamMs ?? IDLE_UPSTREAM_MS,
+      },
+    }
+  }
+}
+
+function routesAt(port: number): HttpRoutes<HttpTarget> {
+  return {
+    table: new HttpRouteTable<HttpTarget>(),
+    publicAddress: (host) => (port === 80 || port === 443 ? host : `${host}:${port}`),
+  }
+}
