@@ -27,8 +27,6 @@ export interface ConnectionOptions {
   keepAlive: KeepAliveTimes | undefined
   /** The first message of a stream; whoever takes it detaches the channel. */
   onFirstMessage: (connection: Connection, channel: MessageChannel, message: Message, stream: ByteStream) => void
-  /** The peer answered a ping. */
-  onPong?: ((id: number) => void) | undefined
   /** Once, at the first accepted first message. */
   onAccepted: (connection: Connection) => void
   onClose: (connection: Connection) => void
@@ -47,6 +45,8 @@ const CONTROL_STREAM = 1
  */
 export class Connection implements StreamHandler {
   readonly peer: PeerInfo
+  /** The peer answered a ping. */
+  onPong: ((id: number) => void) | undefined
   /** The client that logged in on this connection. */
   control: Control | undefined
   private readonly link: Link
@@ -249,7 +249,7 @@ export class Connection implements StreamHandler {
 
   private ponged(id: number): void {
     this.keepAlive?.pong(id)
-    this.options.onPong?.(id)
+    this.onPong?.(id)
     const waiters = this.pongWaiters
     // Answers come in the order of the pings, so an older one is answered by a newer answer too.
     this.pongWaiters = waiters.filter((waiter) => waiter.id > id)

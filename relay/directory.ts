@@ -25,6 +25,11 @@ export class MemoryDirectory<Owner> implements Directory<Owner> {
     return Promise.resolve({ isClaimed: true })
   }
 
+  /** Notes that `owner` has these keys, by a claim that this directory has forgotten. */
+  hold(keys: readonly string[], owner: Owner): void {
+    for (const key of keys) this.owners.set(key, owner)
+  }
+
   release(keys: readonly string[], owner: Owner): Promise<void> {
     for (const key of keys) {
       if (this.owners.get(key) === owner) this.owners.delete(key)

@@ -4,7 +4,6 @@ import { type BodyFraming, BodyReader, requestFraming } from '../protocol/http1/
 import { Exchange, type ExchangeHandler } from '../protocol/http1/exchange.ts'
 import { normalizeFraming, type RequestHead, type ResponseHead, serializeResponseHead } from '../protocol/http1/head.ts'
 import type { ByteStream } from '../protocol/stream/byte-stream.ts'
-import { join } from '../protocol/stream/join.ts'
 import { applyRequestRules, applyResponseRules } from './http-rules.ts'
 import type { HttpTarget } from './http-target.ts'
 import type { HttpUser } from './http-user.ts'
@@ -140,16 +139,11 @@ export class HttpRun implements ExchangeHandler {
     applyResponseRules(head.fields, head.upgrade, this.message)
     user.write(serializeResponseHead(head))
     this.deadline?.cancel()
+    if (target === undefined) return
     stream.pause()
     user.whenWritten(() => {
       user.leave()
-      join(user.user, stream, {
-        headOfB: rest,
-        onClose: () => this.done(),
-        ...(target === undefined
-          ? {}
-          : { traffic: target.workConns.stats.traffic, endOfBIsClose: !target.workConns.isHalfClosing }),
-      })
+      target.workConns.joinUpgraded(user.user, stream, rest, () => this.done())
       user.user.resume()
       stream.resume()
     })

@@ -77,6 +77,11 @@ export class ProxySet {
     this.serves({ message, proxy, workConns, stats, keys: [`proxy:${message.proxy_name}`, ...proxy.claims] })
   }
 
+  /** All keys of the directory that this client holds. */
+  get keys(): string[] {
+    return [...this.byName.values()].flatMap((registered) => registered.keys)
+  }
+
   /** The work connections of a proxy; undefined: it is not registered here. */
   workConns(name: string): WorkConns | undefined {
     return this.byName.get(name)?.workConns

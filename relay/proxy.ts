@@ -4,7 +4,7 @@ import type { NewProxy, Outgoing } from '../protocol/frp/messages.ts'
 import { encodeV1 } from '../protocol/frp/v1.ts'
 import { reviveWrap, type WrapOptions, wrap } from '../protocol/frp/wrap.ts'
 import { type ByteStream, READ_ONLY, type StreamHandler } from '../protocol/stream/byte-stream.ts'
-import { join, type Traffic } from '../protocol/stream/join.ts'
+import { type JoinOptions, join, type Traffic } from '../protocol/stream/join.ts'
 import type { TokenBucket } from '../protocol/stream/throttle.ts'
 import type { Addresses } from './ingress.ts'
 import { formatAddress } from './ingress.ts'
@@ -39,6 +39,8 @@ export class WorkConns {
   readonly stats: ProxyStats
   readonly isHalfClosing: boolean
   private readonly options: WorkConnsOptions
+  /** What is below a wrapped work connection. */
+  private readonly raws = new WeakMap<ByteStream, ByteStream>()
 
   constructor(options: WorkConnsOptions) {
     this.options = options
@@ -79,7 +81,7 @@ export class WorkConns {
         onClose()
         work.destroy(waiting.error)
       } else {
-        this.join(user, work, raw, onClose, head)
+        this.join(user, work, raw, onClose, head === undefined ? {} : { headOfA: head })
         user.resume()
       }
     })
@@ -89,6 +91,14 @@ export class WorkConns {
       onClose()
     }
     user.attach(waiting)
+  }
+
+  /**
+   * Joins a user to a work connection that carried an HTTP upgrade; `rest` came behind the service's head.
+   * `onClose` comes when both have ended.
+   */
+  joinUpgraded(user: ByteStream, work: ByteStream, rest: Uint8Array, onClose: () => void): void {
+    this.join(user, work, this.raws.get(work) ?? work, onClose, { headOfB: rest })
   }
 
   /** After sleep: joins again what was joined; `raw` is the work connection, `saved` the state of what was around it. */
@@ -101,7 +111,13 @@ export class WorkConns {
     })
   }
 
-  private join(user: ByteStream, work: ByteStream, raw: ByteStream, onClose: () => void, head?: Uint8Array): void {
+  private join(
+    user: ByteStream,
+    work: ByteStream,
+    raw: ByteStream,
+    onClose: () => void,
+    heads: Pick<JoinOptions, 'headOfA' | 'headOfB'> = {},
+  ): void {
     const { stats, joins, message, isHalfClosing } = this.options
     const live = { proxyName: message.proxy_name, user, work: raw, wrapped: work }
     joins.add(live)
@@ -112,7 +128,7 @@ export class WorkConns {
         onClose()
       },
       endOfBIsClose: !isHalfClosing,
-      ...(head === undefined ? {} : { headOfA: head }),
+      ...heads,
     })
   }
 
@@ -136,7 +152,9 @@ export class WorkConns {
       dst_port: addresses.destinationPort ?? 0,
     }
     const started = (): void => {
-      taker(wrap(stream, this.wrapOptions(), this.options.runtime.crypto), undefined, stream)
+      const work = wrap(stream, this.wrapOptions(), this.options.runtime.crypto)
+      if (work !== stream) this.raws.set(work, stream)
+      taker(work, undefined, stream)
       stream.resume()
     }
     stream.pause()

@@ -8,7 +8,14 @@ export interface RoomRule {
   packages: readonly string[]
 }
 
-const PROTOCOL = ['protocol', 'protocol/stream', 'protocol/yamux', 'protocol/frp', 'protocol/http1'] as const
+const PROTOCOL = [
+  'protocol',
+  'protocol/stream',
+  'protocol/yamux',
+  'protocol/frp',
+  'protocol/http1',
+  'protocol/websocket',
+] as const
 const DOOR_PACKAGES = ['node:*', 'commander', 'hono', '@hono/node-server'] as const
 
 /**
@@ -22,10 +29,11 @@ export const ARCHITECTURE: Readonly<Record<string, RoomRule>> = {
   'protocol/yamux': { rooms: ['contract', 'protocol', 'protocol/stream'], packages: [] },
   'protocol/frp': { rooms: ['contract', 'protocol', 'protocol/stream'], packages: [] },
   'protocol/http1': { rooms: ['contract', 'protocol', 'protocol/stream'], packages: [] },
+  'protocol/websocket': { rooms: ['contract', 'protocol'], packages: [] },
   config: { rooms: ['contract'], packages: ['smol-toml', 'yaml', 'valibot'] },
   relay: { rooms: ['contract', ...PROTOCOL], typesOf: ['config'], packages: ['jose'] },
   'relay/api': { rooms: ['contract', ...PROTOCOL, 'relay'], typesOf: ['config'], packages: ['hono'] },
-  node: { rooms: ['contract', 'protocol', 'protocol/stream'], packages: ['node:*', 'ws'] },
+  node: { rooms: ['contract', 'protocol', 'protocol/stream', 'protocol/websocket'], packages: ['node:*', 'ws'] },
   'relay-node': {
     rooms: ['contract', ...PROTOCOL, 'config', 'relay', 'relay/api', 'node'],
     packages: [...DOOR_PACKAGES, 'ssh2'],

@@ -1,0 +1,110 @@
+import { Fields, type RequestHead, utf8AsLatin1 } from '../protocol/http1/head.ts'
+import { canonicalHost, hostCandidates } from '../relay/host-names.ts'
+import type { HttpDecision } from '../relay/http-ingress.ts'
+import { type OwnAnswer, ownAnswer } from '../relay/http-rules.ts'
+import type { Relay } from '../relay/relay.ts'
+import { EdgeRun } from './http-run.ts'
+import type { HubRuntime } from './runtime.ts'
+import type { Sleep } from './sleep.ts'
+import type { HubStore } from './store.ts'
+
+export interface HttpDoorOptions {
+  relay: Relay
+  runtime: HubRuntime
+  store: HubStore
+  sleep: Sleep
+}
+
+/** How long a request waits for a client that was lost a moment ago, and how often it looks. */
+const COMEBACK_MS = 5_000
+const LOOK_MS = 100
+
+/** Users' requests on the edge: found by the relay's rules, carried over a work connection, answered as a Response. */
+export class HttpDoor {
+  private readonly options: HttpDoorOptions
+
+  constructor(options: HttpDoorOptions) {
+    this.options = options
+  }
+
+  async serve(request: Request): Promise<Response> {
+    const { relay, sleep, runtime } = this.options
+    const head = headOf(request)
+    const decision = relay.http.decide(head) ?? (await this.afterComeback(head))
+    if (decision === undefined) return responseOf(await relay.http.notFound())
+    if ('answer' in decision) return responseOf(decision.answer)
+    return await new EdgeRun({ request, head, target: decision.target, relay, sleep, runtime }).response
+  }
+
+  /** A client that was cut by a deploy or a crash is back in a moment: the request waits for it. */
+  private async afterComeback(head: RequestHead): Promise<HttpDecision | undefined> {
+    const { relay, runtime, store } = this.options
+    const host = canonicalHost(head.authority)
+    if (host === undefined) return undefined
+    const keys = hostCandidates(host).map((candidate) => `http:${candidate} `)
+    for (let waitedMs = 0; store.wasLost(keys, runtime.nowMs()); waitedMs += LOOK_MS) {
+      if (waitedMs >= COMEBACK_MS) return { answer: comingBack() }
+      await new Promise<void>((resolve) => runtime.after(LOOK_MS, resolve))
+      const decision = relay.http.decide(head)
+      if (decision !== undefined) return decision
+    }
+    return undefined
+  }
+}
+
+function comingBack(): OwnAnswer {
+  const error: [string, string] = ['edgefrp-error', 'NO_WORK_CONN']
+  return ownAnswer(503, 'Service Unavailable', 'The client is reconnecting.\n', ['Retry-After', '5'], error)
+}
+
+/** A request as the relay reads one. Names come in lower case, sorted, and joined: that is the platform's doing. */
+export function headOf(request: Request): RequestHead {
+  const fields = new Fields()
+  for (const [name, value] of request.headers) fields.append(name, name === 'cookie' ? cookies(value) : value)
+  const { authority, path } = splitUrl(request.url)
+  const length = request.headers.get('Content-Length')
+  const hasBody = request.body !== null
+  const upgrade = request.headers.get('Upgrade') ?? undefined
+  return {
+    method: request.method,
+    target: path,
+    path,
+    authority: utf8AsLatin1(authority),
+    isAbsoluteForm: false,
+    minorVersion: 1,
+    fields,
+    contentLength: hasBody ? Number(length ?? -1) : length === null ? -1 : Number(length),
+    isChunked: hasBody && length === null,
+    keepAlive: true,
+    wantsClose: false,
+    upgrade,
+    hasUpgrade: upgrade !== undefined,
+    expectsContinue: false,
+    byteLength: 0,
+  }
+}
+
+/** The raw target: `new URL` would resolve dot segments, which are the service's to see. */
+function splitUrl(url: string): { authority: string; path: string } {
+  const start = url.indexOf('://') + 3
+  const slash = url.indexOf('/', start)
+  const end = slash < 0 ? url.length : slash
+  const hash = url.indexOf('#', end)
+  const path = url.slice(end, hash < 0 ? undefined : hash)
+  return { authority: url.slice(start, end), path: path === '' ? '/' : path }
+}
+
+/** The platform joins several Cookie fields with a comma, which no server reads (RFC 6265 4.2.1). */
+function cookies(value: string): string {
+  return value.replace(/, (?=[^;,=\s]+=)/g, '; ')
+}
+
+function responseOf(answer: OwnAnswer): Response {
+  const headers = new Headers()
+  for (const [name, value] of answer.fields) headers.append(name, value)
+  return new Response(answer.body === '' ? null : answer.body, {
+    status: answer.status,
+    statusText: answer.reason,
+    headers,
+  })
+}

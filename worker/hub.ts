@@ -1,0 +1,129 @@
+import { DurableObject } from 'cloudflare:workers'
+import { FrpError } from '../contract/errors.ts'
+import type { LogLevel } from '../contract/runtime.ts'
+import { MemoryBudget } from '../protocol/yamux/memory-budget.ts'
+import { type RelayApp, relayApp } from '../relay/api/app.ts'
+import { Relay } from '../relay/relay.ts'
+import { HubDirectory } from './directory.ts'
+import { configOf, type Env, refusal } from './env.ts'
+import { HttpDoor } from './http.ts'
+import { HubRuntime } from './runtime.ts'
+import { Sleep } from './sleep.ts'
+import { reasonText } from './sockets.ts'
+import { HubStore } from './store.ts'
+import { VirtualPorts } from './virtual-ports.ts'
+
+/** frpc's path, and the prefix of all that is the relay's own. */
+const OWN_PATH = '/~!frp'
+/**
+ * What all hubs of one isolate may hold and have granted together: an isolate has 128 MB, and several objects
+ * may share it.
+ */
+const ISOLATE_BUDGET = new MemoryBudget(16 * 1024 * 1024)
+/** How long an idle connection to a client's web server is kept: it keeps the object awake. */
+const IDLE_UPSTREAM_MS = 2_000
+/** frpc < 0.70 sends yamux in text frames, which the runtime decodes beyond repair. */
+const TEXT_REASON = 'text frames are not readable here: use frpc 0.70 or newer, or a relay on a VM'
+
+/** The Durable Object: hands each event to its Relay, and lets it sleep when nothing is under way. */
+export class Hub extends DurableObject<Env> {
+  private readonly runtime: HubRuntime
+  private readonly relay: Relay
+  private readonly sleep: Sleep
+  private readonly http: HttpDoor
+  private readonly app: RelayApp
+  private readonly refusal: string | undefined
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env)
+    const options = configOf(env, ctx.id.name === undefined ? undefined : configNameOf(ctx.id.name))
+    this.refusal = refusal(options)
+    this.runtime = new HubRuntime(options.log.level as LogLevel, () => this.sleep.settle())
+    const store = new HubStore(ctx.storage)
+    const directory = new HubDirectory({
+      store,
+      wake: (keys) => this.sleep.wake(keys),
+      nameOf: (control) => this.sleep.nameOf(control.connection),
+    })
+    this.relay = new Relay({
+      runtime: this.runtime,
+      options,
+      ports: new VirtualPorts(),
+      features: ['sleeps'],
+      directory,
+      sleepers: {
+        wake: (keys) => this.sleep.wake(keys),
+        wakeConnection: (name) => this.sleep.wakeConnection(name),
+      },
+      memoryBudget: ISOLATE_BUDGET,
+      idleUpstreamMs: IDLE_UPSTREAM_MS,
+    })
+    this.sleep = new Sleep({ ctx, runtime: this.runtime, relay: this.relay, store, directory })
+    this.http = new HttpDoor({ relay: this.relay, runtime: this.runtime, store, sleep: this.sleep })
+    this.app = relayApp(this.relay, this.runtime)
+  }
+
+  override async fetch(request: Request): Promise<Response> {
+    if (this.refusal !== undefined) return new Response(`${this.refusal}\n`, { status: 503 })
+    return await this.sleep.during(async () => {
+      const { pathname } = new URL(request.url)
+      if (pathname === OWN_PATH && isUpgrade(request)) return this.acceptClient(request)
+      if (pathname === OWN_PATH || pathname.startsWith(`${OWN_PATH}/`)) return await this.app.fetch(request)
+      return await this.http.serve(request)
+    })
+  }
+
+  override webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): void {
+    this.sleep.event(() => {
+      const user = this.sleep.userOf(socket)
+      if (user !== undefined) {
+        user.receive(message)
+        return
+      }
+      if (typeof message === 'string') {
+        socket.close(1003, TEXT_REASON)
+        return
+      }
+      this.sleep.clientOf(socket)?.receive(new Uint8Array(message))
+    })
+  }
+
+  override webSocketClose(socket: WebSocket, code: number, reason: string): void {
+    this.sleep.event(() => {
+      // A hibernatable socket does not answer a close frame by itself.
+      socket.close(code === 1005 || code === 1006 || code === 1015 ? 1000 : code, reasonText(reason))
+      this.sleep.closed(socket, code, reason)
+    })
+  }
+
+  override webSocketError(socket: WebSocket, error: unknown): void {
+    this.sleep.event(() => {
+      const text = error instanceof Error ? error.message : String(error)
+      this.sleep.broken(socket, new FrpError('LINK_CLOSED', `the WebSocket broke: ${text}`))
+    })
+  }
+
+  private acceptClient(request: Request): Response {
+    if (request.headers.get('Sec-Fetch-Site') === 'cross-site') {
+      return new Response('a page of another site may not open a tunnel\n', { status: 403 })
+    }
+    const { 0: client, 1: server } = new WebSocketPair()
+    this.sleep.acceptClient(server, {
+      ip: request.headers.get('CF-Connecting-IP') ?? '127.0.0.1',
+      port: 0,
+      transport: 'websocket',
+      isEncrypted: new URL(request.url).protocol === 'https:',
+    })
+    return new Response(null, { status: 101, webSocket: client, headers: { edgefrp: '1' } })
+  }
+}
+
+/** The variable with the configuration of a hub. */
+export function configNameOf(hubName: string): string | undefined {
+  const mark = hubName.indexOf(' ')
+  return mark < 0 ? undefined : hubName.slice(mark + 1)
+}
+
+function isUpgrade(request: Request): boolean {
+  return request.headers.get('Upgrade')?.toLowerCase() === 'websocket'
+}

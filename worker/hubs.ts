@@ -1,0 +1,24 @@
+import type { FrpsOptions } from '../config/frps.ts'
+
+/** The hub that serves what no list names. */
+const DEFAULT_HUB = 'default'
+
+let options: FrpsOptions | undefined
+
+/**
+ * The name of the hub that serves a hostname: `edgefrp.hubs` lists further hubs with their hosts and the variable
+ * of their configuration. A stranger cannot name an object: without a list there is one, with lists an unlisted
+ * host has none. The configuration is read once an isolate.
+ */
+export function hubFor(hostname: string, read: () => FrpsOptions): string | undefined {
+  options ??= read()
+  const { hubs } = options.edgefrp
+  if (hubs.length === 0) return DEFAULT_HUB
+  const host = hostname.toLowerCase()
+  const hub = hubs.find(({ hosts }) => hosts.some((pattern) => matches(host, pattern.toLowerCase())))
+  return hub && (hub.config === '' ? hub.name : `${hub.name} ${hub.config}`)
+}
+
+function matches(host: string, pattern: string): boolean {
+  return pattern.startsWith('*.') ? host.endsWith(pattern.slice(1)) : host === pattern
+}

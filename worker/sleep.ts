@@ -1,0 +1,337 @@
+import { FrpError, messageOf } from '../contract/errors.ts'
+import { saveWrap } from '../protocol/frp/wrap.ts'
+import type { ByteStream } from '../protocol/stream/byte-stream.ts'
+import type { Connection } from '../relay/connection.ts'
+import type { PeerInfo } from '../relay/ingress.ts'
+import type { LiveJoin } from '../relay/joins.ts'
+import type { Relay } from '../relay/relay.ts'
+import type { SavedEnd, SavedVisit } from '../relay/saved.ts'
+import type { HubDirectory } from './directory.ts'
+import type { HubRuntime } from './runtime.ts'
+import { HubSocket } from './sockets.ts'
+import type { HubStore, SavedSocket } from './store.ts'
+import { UserSocket } from './user-socket.ts'
+
+/** Tags of sockets: what they are. The second tag is the name. */
+const CLIENT_TAG = 'client'
+const USER_TAG = 'user'
+/** A hub that cannot be saved yet looks again after this time, and so stays in memory. */
+const RETRY_MS = 5_000
+
+/** What a socket's attachment holds. */
+type Attachment = { saved: SavedSocket } | { isSpilled: true } | { visit: SavedVisit } | Record<string, never>
+
+export interface SleepOptions {
+  ctx: DurableObjectState
+  runtime: HubRuntime
+  relay: Relay
+  store: HubStore
+  directory: HubDirectory
+}
+
+interface Awake {
+  socket: HubSocket
+  connection: Connection
+}
+
+/** Which sockets are in memory, and what is written so that the object may leave it: after each event, when all is quiet. */
+export class Sleep {
+  private readonly options: SleepOptions
+  private readonly awake = new Map<string, Awake>()
+  private readonly names = new WeakMap<Connection, string>()
+  private readonly users = new Map<string, UserSocket>()
+  private readonly working = new Set<HubSocket>()
+  /** Requests and other things under way that have no place in a snapshot. */
+  private underWay = 0
+  private isRetrying = false
+
+  constructor(options: SleepOptions) {
+    this.options = options
+  }
+
+  // --- events
+
+  /** Runs one event of the object. */
+  event(run: () => void): void {
+    try {
+      run()
+    } finally {
+      this.settle()
+    }
+  }
+
+  /** Keeps the object awake while something is under way; it ends with `done`. */
+  begin(): () => void {
+    let isOpen = true
+    this.underWay += 1
+    return () => {
+      if (!isOpen) return
+      isOpen = false
+      this.underWay -= 1
+      this.settle()
+    }
+  }
+
+  async during<Result>(run: () => Promise<Result>): Promise<Result> {
+    const done = this.begin()
+    try {
+      return await run()
+    } finally {
+      done()
+    }
+  }
+
+  /** Sends what was gathered, and when nobody waits for anything writes down what must outlive memory. */
+  settle(): void {
+    for (const socket of this.working) socket.flush()
+    this.working.clear()
+    if (this.underWay > 0 || !this.options.runtime.isQuiet) return
+    let isSaved = true
+    for (const [name, { socket, connection }] of this.awake) {
+      if (socket.isDirty) isSaved = this.save(name, socket, connection) && isSaved
+    }
+    if (!isSaved) this.stayAwake()
+  }
+
+  // --- sockets
+
+  acceptClient(server: WebSocket, peer: PeerInfo): void {
+    const name = crypto.randomUUID()
+    this.options.ctx.acceptWebSocket(server, [CLIENT_TAG, name])
+    const socket = this.socketOf(server, name)
+    const connection = this.options.relay.accept(socket, peer)
+    this.keep(name, socket, connection)
+  }
+
+  /** The socket of a client, in memory again if it slept. */
+  clientOf(server: WebSocket): { receive(bytes: Uint8Array): void } | undefined {
+    const name = this.nameOfSocket(server)
+    const awake = this.awake.get(name)
+    if (awake !== undefined) return awake.socket
+    return this.wakeConnection(name) === undefined ? undefined : this.awake.get(name)?.socket
+  }
+
+  acceptUser(server: WebSocket): UserSocket {
+    const name = crypto.randomUUID()
+    this.options.ctx.acceptWebSocket(server, [USER_TAG, name])
+    const user = new UserSocket(server, name)
+    this.users.set(name, user)
+    return user
+  }
+
+  /** The socket of a user, if it is one, in memory again with what it is joined to. */
+  userOf(server: WebSocket): UserSocket | undefined {
+    if (!this.options.ctx.getTags(server).includes(USER_TAG)) return undefined
+    return this.wakeUser(this.nameOfSocket(server))
+  }
+
+  closed(server: WebSocket, code: number, reason: string): void {
+    const user = this.userOf(server)
+    const name = this.nameOfSocket(server)
+    if (user !== undefined) {
+      this.users.delete(name)
+      if (code === 1006) user.userLost(new FrpError('STREAM_CUT', 'the user is gone'))
+      else user.userClosed(code, reason)
+      return
+    }
+    const isGoodbye = code === 1000 || code === 1001 || code === 1005
+    this.lose(
+      server,
+      isGoodbye ? undefined : new FrpError('LINK_CLOSED', `the WebSocket closed with ${code} ${reason}`),
+    )
+  }
+
+  broken(server: WebSocket, error: FrpError): void {
+    const user = this.userOf(server)
+    if (user === undefined) {
+      this.lose(server, error)
+      return
+    }
+    this.users.delete(this.nameOfSocket(server))
+    user.userLost(error)
+  }
+
+  nameOf(connection: Connection): string | undefined {
+    return this.names.get(connection)
+  }
+
+  // --- waking
+
+  wake(keys: readonly string[]): void {
+    for (const name of this.options.store.owners(keys)) this.wakeConnection(name)
+  }
+
+  wakeConnection(name: string): Connection | undefined {
+    const awake = this.awake.get(name)
+    if (awake !== undefined) return awake.connection
+    const { ctx, store, runtime } = this.options
+    const [server] = ctx.getWebSockets(name)
+    if (server === undefined) {
+      store.lost(name, runtime.nowMs())
+      return undefined
+    }
+    const attachment = server.deserializeAttachment() as Attachment | null // written by `save`
+    const saved = attachment !== null && 'isSpilled' in attachment ? store.spilled(name) : savedOf(attachment)
+    try {
+      if (saved === undefined) throw new FrpError('YAMUX_BAD_SNAPSHOT', 'nothing was saved of this connection')
+      return this.revive(server, name, saved)
+    } catch (error) {
+      runtime.log.error(`connection [${name}] cannot go on: ${messageOf(error)}`)
+      server.close(1012, 'the relay was renewed, log in again')
+      store.lost(name, runtime.nowMs())
+      return undefined
+    }
+  }
+
+  private revive(server: WebSocket, name: string, saved: SavedSocket): Connection {
+    const { relay, directory } = this.options
+    const socket = this.socketOf(server, name, saved)
+    const connection = relay.revive(socket, saved.connection)
+    this.keep(name, socket, connection)
+    const { control } = connection
+    if (control !== undefined) directory.reclaim(control.proxies.keys, control)
+    for (const visit of saved.connection.visits) this.rejoin(visit)
+    connection.resume()
+    return connection
+  }
+
+  private wakeUser(name: string): UserSocket | undefined {
+    const known = this.users.get(name)
+    if (known !== undefined) return known
+    const [server] = this.options.ctx.getWebSockets(name)
+    if (server === undefined) return undefined
+    const attachment = server.deserializeAttachment() as Attachment | null // written by `saveUsers`
+    const user = new UserSocket(server, name)
+    this.users.set(name, user)
+    if (attachment !== null && 'visit' in attachment) this.rejoin(attachment.visit)
+    return user
+  }
+
+  /** Joins a user and a work connection again; each of the two ends brings the other one. */
+  private rejoin(visit: SavedVisit): void {
+    const work = this.streamOf(visit.work)
+    const user = this.streamOf(visit.visitor)
+    for (const live of this.options.relay.joins) if (live.work === work && work !== undefined) return
+    const owner = this.wakeConnection(visit.work.connection)?.control
+    const conns = owner?.proxies.workConns(visit.proxyName)
+    if (work === undefined || user === undefined || conns === undefined) {
+      const gone = new FrpError('STREAM_CUT', 'the other end is gone')
+      user?.destroy(gone)
+      work?.destroy(gone)
+      return
+    }
+    conns.rejoin(user, work, visit.wrapped)
+  }
+
+  private streamOf(end: SavedEnd): ByteStream | undefined {
+    return end.stream === 0 ? this.wakeUser(end.connection) : this.wakeConnection(end.connection)?.stream(end.stream)
+  }
+
+  // --- saving
+
+  private save(name: string, socket: HubSocket, connection: Connection): boolean {
+    const { ctx, store } = this.options
+    const joins = this.joinsOf(connection)
+    const visits = joins.map((live) => this.savedVisit(live))
+    if (visits.some((visit) => visit === undefined)) return false
+    const saved = connection.save(visits.filter((visit) => visit !== undefined))
+    // A stranger who has not logged in has nothing to be revived for; his deadline keeps the object awake.
+    if (saved === undefined) return connection.control === undefined
+    const [server] = ctx.getWebSockets(name)
+    if (server === undefined) return true
+    const whole: SavedSocket = { connection: saved, flow: socket.save() }
+    try {
+      server.serializeAttachment({ saved: whole } satisfies Attachment)
+      if (socket.isSpilled) store.unspill(name)
+      socket.isSpilled = false
+    } catch {
+      // More than the 16 KiB of an attachment: held bytes, many proxies.
+      store.spill(name, whole)
+      server.serializeAttachment({ isSpilled: true } satisfies Attachment)
+      socket.isSpilled = true
+    }
+    for (const visit of visits) if (visit?.visitor.stream === 0) this.saveUser(visit)
+    const { control } = connection
+    if (control !== undefined && !control.state.isProvisional) store.keepRun(control.state.runId, name)
+    socket.isDirty = false
+    return true
+  }
+
+  private saveUser(visit: SavedVisit): void {
+    const [server] = this.options.ctx.getWebSockets(visit.visitor.connection)
+    server?.serializeAttachment({ visit } satisfies Attachment)
+  }
+
+  private joinsOf(connection: Connection): LiveJoin[] {
+    const found: LiveJoin[] = []
+    for (const live of this.options.relay.joins) {
+      if (connection.idOf(live.work) !== undefined || connection.idOf(live.user) !== undefined) found.push(live)
+    }
+    return found
+  }
+
+  private savedVisit(live: LiveJoin): SavedVisit | undefined {
+    const visitor = this.endOf(live.user)
+    const work = this.endOf(live.work)
+    if (visitor === undefined || work === undefined) return undefined
+    return { proxyName: live.proxyName, visitor, work, wrapped: saveWrap(live.wrapped, live.work) }
+  }
+
+  private endOf(stream: ByteStream): SavedEnd | undefined {
+    if (stream instanceof UserSocket) {
+      return stream.isBetweenMessages ? { connection: stream.name, stream: 0 } : undefined
+    }
+    for (const [name, { connection }] of this.awake) {
+      const id = connection.idOf(stream)
+      if (id !== undefined) return { connection: name, stream: id }
+    }
+    return undefined
+  }
+
+  private stayAwake(): void {
+    if (this.isRetrying) return
+    this.isRetrying = true
+    setTimeout(() => {
+      this.isRetrying = false
+      this.settle()
+    }, RETRY_MS)
+  }
+
+  // --- the sockets in memory
+
+  /** Bytes were gathered: in an event, or in what goes on after a promise. They leave when this turn is over. */
+  private works(socket: HubSocket): void {
+    if (this.working.size === 0) queueMicrotask(() => this.settle())
+    this.working.add(socket)
+  }
+
+  private socketOf(server: WebSocket, name: string, saved?: SavedSocket): HubSocket {
+    return new HubSocket(server, name, (working) => this.works(working), saved?.flow)
+  }
+
+  private keep(name: string, socket: HubSocket, connection: Connection): void {
+    this.awake.set(name, { socket, connection })
+    this.names.set(connection, name)
+    socket.marksWith(() => connection.ping())
+    connection.onPong = (id) => socket.answered(id)
+  }
+
+  private lose(server: WebSocket, error: FrpError | undefined): void {
+    const name = this.nameOfSocket(server)
+    this.wakeConnection(name)
+    const awake = this.awake.get(name)
+    const isLost = error !== undefined && awake?.connection.control !== undefined
+    if (isLost) this.options.store.lost(name, this.options.runtime.nowMs())
+    awake?.socket.closed(error)
+    this.awake.delete(name)
+    if (!isLost) this.options.store.unspill(name)
+  }
+
+  private nameOfSocket(server: WebSocket): string {
+    return this.options.ctx.getTags(server)[1] ?? ''
+  }
+}
+
+function savedOf(attachment: Attachment | null): SavedSocket | undefined {
+  return attachment !== null && 'saved' in attachment ? attachment.saved : undefined
+}

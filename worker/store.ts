@@ -1,0 +1,105 @@
+import type { SavedConnection } from '../relay/saved.ts'
+import type { SavedFlow } from './sockets.ts'
+
+/** What a sleeping client's socket is revived from. */
+export interface SavedSocket {
+  connection: SavedConnection
+  flow: SavedFlow
+}
+
+/** How long a lost client's hosts are remembered: it is back within seconds, or not at all. */
+const LOST_MS = 15_000
+
+/**
+ * The hub's tables in its object's SQLite: which socket holds which key of the directory, and what did not fit
+ * into a socket's attachment. Nothing is written while nobody registers or sleeps with much.
+ */
+export class HubStore {
+  private readonly sql: SqlStorage
+  private readonly kv: SyncKvStorage
+  /** Keys whose owners are in memory: no need to ask again until the object sleeps. */
+  private readonly known = new Set<string>()
+  private readonly runs = new Map<string, string>()
+
+  constructor(storage: DurableObjectStorage) {
+    this.sql = storage.sql
+    this.kv = storage.kv
+    this.sql.exec(
+      'CREATE TABLE IF NOT EXISTS keys (key TEXT PRIMARY KEY, socket TEXT NOT NULL, lostMs INTEGER) WITHOUT ROWID',
+    )
+  }
+
+  /** Names of the sockets that hold these keys; a key that ends with a blank stands for all that begin with it. */
+  owners(keys: readonly string[]): string[] {
+    const sockets = new Set<string>()
+    for (const key of keys) {
+      if (this.known.has(key)) continue
+      this.known.add(key)
+      const rows = key.endsWith(' ')
+        ? this.sql.exec('SELECT socket FROM keys WHERE key >= ? AND key < ? AND lostMs IS NULL', key, `${key}\uffff`)
+        : this.sql.exec('SELECT socket FROM keys WHERE key = ? AND lostMs IS NULL', key)
+      for (const row of rows) sockets.add(String(row['socket']))
+    }
+    return [...sockets]
+  }
+
+  keep(keys: readonly string[], socket: string): void {
+    for (const key of keys) {
+      this.known.add(key)
+      this.sql.exec('INSERT OR REPLACE INTO keys (key, socket, lostMs) VALUES (?, ?, NULL)', key, socket)
+    }
+  }
+
+  /** Notes whose run id is on which socket; written once. */
+  keepRun(runId: string, socket: string): void {
+    const key = `run:${runId}`
+    if (this.runs.get(key) === socket) return
+    this.runs.set(key, socket)
+    this.keep([key], socket)
+  }
+
+  drop(keys: readonly string[], socket: string): void {
+    for (const key of keys) this.sql.exec('DELETE FROM keys WHERE key = ? AND socket = ?', key, socket)
+  }
+
+  /** A socket is gone without having said goodbye: its keys are free, but remembered for a while. */
+  lost(socket: string, nowMs: number): void {
+    this.kv.delete(socket)
+    this.sql.exec('DELETE FROM keys WHERE lostMs < ?', nowMs - LOST_MS)
+    this.sql.exec('UPDATE keys SET lostMs = ? WHERE socket = ?', nowMs, socket)
+  }
+
+  /** Whether a client that held one of these keys was lost a moment ago. */
+  wasLost(keys: readonly string[], nowMs: number): boolean {
+    return keys.some((key) => {
+      const rows = this.sql.exec(
+        'SELECT 1 FROM keys WHERE key >= ? AND key < ? AND lostMs > ? LIMIT 1',
+        key,
+        `${key}\uffff`,
+        nowMs - LOST_MS,
+      )
+      return [...rows].length > 0
+    })
+  }
+
+  /** What did not fit into an attachment. */
+  spill(socket: string, saved: SavedSocket): void {
+    this.kv.put(socket, saved)
+  }
+
+  spilled(socket: string): SavedSocket | undefined {
+    return this.kv.get<SavedSocket>(socket)
+  }
+
+  unspill(socket: string): void {
+    this.kv.delete(socket)
+  }
+
+  /** All sockets were cut (a crash, a deploy): what they held is remembered as lost. */
+  reconcile(alive: ReadonlySet<string>, nowMs: number): void {
+    for (const row of [...this.sql.exec('SELECT DISTINCT socket FROM keys WHERE lostMs IS NULL')]) {
+      const socket = String(row['socket'])
+      if (!alive.has(socket)) this.lost(socket, nowMs)
+    }
+  }
+}

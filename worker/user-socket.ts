@@ -1,0 +1,206 @@
+import { FrpError } from '../contract/errors.ts'
+import { HEAD_ROOM, MAX_WEBSOCKET_MESSAGE_BYTES } from '../protocol/limits.ts'
+import type { ByteStream, StreamHandler } from '../protocol/stream/byte-stream.ts'
+import { Inlet } from '../protocol/stream/inlet.ts'
+import {
+  FrameHeader,
+  headerBytes,
+  OPCODE_BINARY,
+  OPCODE_CLOSE,
+  OPCODE_CONTINUATION,
+  OPCODE_PING,
+  OPCODE_PONG,
+  OPCODE_TEXT,
+  putHeader,
+} from '../protocol/websocket/frame.ts'
+import { reasonText } from './sockets.ts'
+
+/** Close codes that an endpoint may not send (RFC 6455 7.4.1). */
+const UNSENDABLE = new Set([1005, 1006, 1015])
+/** A service behind the tunnel is no browser's script: masking protects nothing there, and zeros cost nothing. */
+const ZERO_KEY = new Uint8Array(4)
+
+/**
+ * A user's WebSocket as the bytes that its service speaks: what the user sends becomes masked frames, and frames
+ * of the service become messages. So it can be joined to a work connection like any other stream, and sleep.
+ */
+export class UserSocket implements ByteStream {
+  /** Its tag, by which it is found after sleep. */
+  readonly name: string
+  private readonly socket: WebSocket
+  private readonly inlet = new Inlet(() => undefined)
+  private readonly header = new FrameHeader(false)
+  private payloadLeft = -1
+  private parts: Uint8Array[] = []
+  private partBytes = 0
+  private messageOpcode = OPCODE_BINARY
+  private control: Uint8Array | undefined
+  private isPeerClosed = false
+  private isEnded = false
+
+  constructor(socket: WebSocket, name: string) {
+    this.socket = socket
+    this.name = name
+  }
+
+  /** No frame of the service is half here: nothing but the socket itself has to be kept. */
+  get isBetweenMessages(): boolean {
+    return this.payloadLeft < 0 && this.parts.length === 0 && this.inlet.bytesWaiting === 0
+  }
+
+  // --- from the user
+
+  receive(message: string | ArrayBuffer): void {
+    if (typeof message === 'string') this.pushFrame(OPCODE_TEXT, new TextEncoder().encode(message))
+    else this.pushFrame(OPCODE_BINARY, new Uint8Array(message))
+  }
+
+  /** The user said goodbye; the service answers with its own close frame or its FIN. */
+  userClosed(code: number, reason: string): void {
+    if (this.inlet.isClosed) return
+    this.isPeerClosed = true
+    const text = new TextEncoder().encode(reasonText(reason))
+    const isBare = UNSENDABLE.has(code)
+    const payload = new Uint8Array(isBare ? 0 : 2 + text.length)
+    if (!isBare) {
+      payload[0] = code >>> 8
+      payload[1] = code
+      payload.set(text, 2)
+    }
+    this.pushFrame(OPCODE_CLOSE, payload)
+    this.inlet.end()
+    this.closeIfDone()
+  }
+
+  /** The user is gone without a word. */
+  userLost(error: Error): void {
+    this.inlet.close(error)
+  }
+
+  // --- from the service
+
+  write(chunk: Uint8Array): boolean {
+    if (this.isEnded || this.inlet.isClosed) return true
+    try {
+      this.parse(chunk)
+    } catch (error) {
+      if (!(error instanceof FrpError)) throw error
+      this.destroy(error)
+    }
+    return true
+  }
+
+  /** The service's FIN without a close frame: the connection below was lost, which WebSocket calls 1006. */
+  end(): void {
+    if (this.isEnded) return
+    this.isEnded = true
+    if (!this.isPeerClosed) this.socket.close(1011, 'the service closed the connection')
+    this.closeIfDone()
+  }
+
+  destroy(reason?: Error): void {
+    if (this.inlet.isClosed) return
+    this.isEnded = true
+    if (!this.isPeerClosed) this.socket.close(1011, reasonText(reason?.message ?? 'the connection broke'))
+    this.inlet.close(reason ?? new FrpError('STREAM_ABORTED', 'WebSocket aborted by this side'))
+  }
+
+  pause(): void {
+    this.inlet.pause()
+  }
+
+  resume(): void {
+    this.inlet.resume()
+    this.closeIfDone()
+  }
+
+  attach(handler: StreamHandler, head?: Uint8Array): void {
+    this.inlet.attach(handler, head)
+    this.closeIfDone()
+  }
+
+  private pushFrame(opcode: number, payload: Uint8Array): void {
+    const header = headerBytes(payload.length, true)
+    const memory = new Uint8Array(HEAD_ROOM + header + payload.length)
+    putHeader(memory, HEAD_ROOM, opcode, payload.length, ZERO_KEY)
+    memory.set(payload, HEAD_ROOM + header)
+    this.inlet.push(memory.subarray(HEAD_ROOM), HEAD_ROOM)
+  }
+
+  private parse(chunk: Uint8Array): void {
+    let at = 0
+    while (at < chunk.length) {
+      if (this.payloadLeft < 0) {
+        const next = this.header.read(chunk, at, MAX_WEBSOCKET_MESSAGE_BYTES)
+        if (next < 0) return
+        at = next
+        this.startFrame()
+        if (this.payloadLeft < 0) continue
+      }
+      const part = chunk.subarray(at, Math.min(chunk.length, at + this.payloadLeft))
+      at += part.length
+      this.payloadLeft -= part.length
+      // A copy: the memory is the source's again.
+      if (part.length > 0) this.parts.push(part.slice())
+      this.partBytes += part.length
+      if (this.payloadLeft === 0) this.endFrame()
+    }
+  }
+
+  private startFrame(): void {
+    const { header } = this
+    this.payloadLeft = header.length
+    if (header.isControl) {
+      // A control frame may come between the fragments of a message.
+      this.control = joined(this.parts, this.partBytes)
+      this.parts = []
+      this.partBytes = 0
+    } else if (header.opcode !== OPCODE_CONTINUATION) this.messageOpcode = header.opcode
+    if (this.payloadLeft === 0) this.endFrame()
+  }
+
+  private endFrame(): void {
+    const { header } = this
+    this.payloadLeft = -1
+    const payload = joined(this.parts, this.partBytes)
+    if (header.isControl) {
+      const before = this.control ?? new Uint8Array(0)
+      this.control = undefined
+      this.parts = before.length > 0 ? [before] : []
+      this.partBytes = before.length
+      this.onControl(header.opcode, payload)
+      return
+    }
+    if (!header.isFinal) return
+    this.parts = []
+    this.partBytes = 0
+    this.socket.send(this.messageOpcode === OPCODE_TEXT ? new TextDecoder().decode(payload) : payload)
+  }
+
+  private onControl(opcode: number, payload: Uint8Array): void {
+    if (opcode === OPCODE_PING) this.pushFrame(OPCODE_PONG, payload)
+    if (opcode !== OPCODE_CLOSE || this.isEnded) return
+    this.isEnded = true
+    const code = payload.length >= 2 ? ((payload[0] ?? 0) << 8) | (payload[1] ?? 0) : 1005
+    const reason = new TextDecoder().decode(payload.subarray(2))
+    if (UNSENDABLE.has(code)) this.socket.close()
+    else this.socket.close(code, reason)
+    if (!this.isPeerClosed) this.pushFrame(OPCODE_CLOSE, payload.subarray(0, 2))
+    this.inlet.end()
+    this.closeIfDone()
+  }
+
+  private closeIfDone(): void {
+    if (this.isEnded && this.inlet.endDelivered) this.inlet.close()
+  }
+}
+
+function joined(parts: readonly Uint8Array[], length: number): Uint8Array {
+  const whole = new Uint8Array(length)
+  let at = 0
+  for (const part of parts) {
+    whole.set(part, at)
+    at += part.length
+  }
+  return whole
+}
