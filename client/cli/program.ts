@@ -1,0 +1,157 @@
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { Command, CommanderError, Option } from 'commander'
+import { completeFrpc } from '../../config/load.ts'
+import { messageOf } from '../../contract/errors.ts'
+import { VERSION } from '../../contract/version.ts'
+import { escapeControls } from '../../node/log.ts'
+import { runService } from '../run.ts'
+import { environment, type ReadOptions, readConfig } from './config-file.ts'
+import { dashed, type Flag, keyOf, normalize, ROOT_FLAGS, readFlag } from './flags.ts'
+import { ALL_QUICK_FLAGS, QUICK_TYPES, type QuickType, quickConfig, quickFlags } from './quick.ts'
+
+/** frp's own default, although the format is called deprecated. */
+const DEFAULT_CONFIG = './frpc.ini'
+
+/** Runs frpc's command line and sets the exit code; ordinary failures are told on stdout, as frp does. */
+export async function main(args: readonly string[]): Promise<void> {
+  const stopping = new AbortController()
+  // The first signal closes; a second one is the user's last word.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stopping.abort())
+  try {
+    process.exitCode = await run(args, stopping.signal)
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error
+    process.exitCode = error.exitCode
+  }
+  // Connections to local services may still be closing; nobody waits for them any more.
+  if (stopping.signal.aborted || process.exitCode !== 0) process.exit()
+}
+
+/** Runs the command that `args` name until it ends or `signal` says stop; resolves to the exit code. */
+async function run(args: readonly string[], signal: AbortSignal): Promise<number> {
+  let exitCode = 0
+  const root = newCommand('frpc', 'frpc is the client of frp', ROOT_FLAGS)
+  const given = (command: Command, flag: Flag): unknown => command.getOptionValue(keyOf(flag))
+  const rootValue = (name: string): unknown => root.getOptionValue(keyOf(flagNamed(name)))
+  const attempt = (action: () => Promise<number>) => async (): Promise<void> => {
+    try {
+      exitCode = rootValue('version') === true ? printVersion() : await action()
+    } catch (error) {
+      printError(error)
+      exitCode = 1
+    }
+  }
+  const file = (): string => text(rootValue('config')) ?? DEFAULT_CONFIG
+  const reading = (): ReadOptions => ({
+    strict: rootValue('strict_config') !== false,
+    allowUnsafe: strings(rootValue('allow-unsafe')),
+    edgefrp: text(rootValue('edgefrp')) ?? text(process.env['EDGEFRP_CONFIG']),
+  })
+  root.action(
+    attempt(() => {
+      const directory = text(rootValue('config_dir'))
+      return directory === undefined ? runFile(file(), reading(), signal) : runAll(directory, reading(), signal)
+    }),
+  )
+  const verify = newCommand('verify', 'Verify that the configures is valid', [])
+  root.addCommand(verify.action(attempt(async () => verifyFile(file(), reading()))))
+  for (const type of QUICK_TYPES) {
+    const command = newCommand(type, `Run frpc with a single ${type} proxy`, quickFlags(type))
+    root.addCommand(command.action(attempt(() => runQuick(type, (flag) => given(command, flag), reading(), signal))))
+  }
+  await root.parseAsync(normalize(args, [...ROOT_FLAGS, ...ALL_QUICK_FLAGS]), { from: 'user' })
+  return exitCode
+}
+
+async function runFile(fileName: string, options: ReadOptions, signal: AbortSignal): Promise<number> {
+  const { options: config, warnings } = readConfig(fileName, options)
+  printWarnings(warnings)
+  await runService(config, fileName, signal)
+  return 0
+}
+
+/** One service a file, each on its own; always 0, as in frp. */
+async function runAll(directory: string, options: ReadOptions, signal: AbortSignal): Promise<number> {
+  const files = readdirSync(directory, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile())
+  const runs = files.map(async (entry) => {
+    const fileName = join(entry.parentPath, entry.name)
+    try {
+      await runFile(fileName, options, signal)
+    } catch (error) {
+      printError(error)
+      console.log(`frpc service error for config file [${fileName}]`)
+    }
+  })
+  await Promise.all(runs)
+  return 0
+}
+
+function verifyFile(fileName: string, options: ReadOptions): number {
+  if (fileName === '') {
+    console.log('frpc: the configuration file is not specified')
+    return 0
+  }
+  printWarnings(readConfig(fileName, options).warnings)
+  console.log(`frpc: the configuration file ${fileName} syntax is ok`)
+  return 0
+}
+
+async function runQuick(
+  type: QuickType,
+  given: (flag: Flag) => unknown,
+  options: ReadOptions,
+  signal: AbortSignal,
+): Promise<number> {
+  const { allowUnsafe } = options
+  const { options: config, warnings } = completeFrpc(quickConfig(type, given), { envs: environment(), allowUnsafe })
+  printWarnings(warnings)
+  await runService(config, '', signal)
+  return 0
+}
+
+function newCommand(name: string, about: string, flags: readonly Flag[]): Command {
+  const command = new Command(name).description(about).exitOverride()
+  command.configureOutput({ outputError: (line, write) => write(line.replace(/^error: /, 'Error: ')) })
+  for (const flag of flags) {
+    const short = flag.short === undefined ? '' : `-${flag.short}, `
+    const option = new Option(`${short}--${dashed(flag.name)} <${flag.kind}>`, flag.about)
+    option.argParser((value: string, before: unknown) => {
+      try {
+        return readFlag(flag, value, before)
+      } catch (error) {
+        return command.error(`error: ${messageOf(error)}`, { exitCode: 1 })
+      }
+    })
+    command.addOption(option)
+  }
+  return command
+}
+
+function flagNamed(name: string): Flag {
+  const flag = ROOT_FLAGS.find((one) => one.name === name)
+  if (flag === undefined) throw new TypeError(`no flag is called ${name}`)
+  return flag
+}
+
+function printVersion(): number {
+  console.log(VERSION)
+  return 0
+}
+
+/** A relay's reason may be in it: nothing of that moves the cursor of a terminal. */
+function printError(error: unknown): void {
+  console.log(messageOf(error).split('\n').map(escapeControls).join('\n'))
+}
+
+function printWarnings(warnings: readonly string[]): void {
+  for (const warning of warnings) console.log(`WARNING: ${warning}`)
+}
+
+function text(value: unknown): string | undefined {
+  return typeof value === 'string' && value !== '' ? value : undefined
+}
+
+function strings(value: unknown): string[] {
+  return Array.isArray(value) ? value.filter((item) => typeof item === 'string') : []
+}

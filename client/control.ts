@@ -1,0 +1,170 @@
+import type { FrpcOptions, ServerOptions } from '../config/frpc.ts'
+import type { ProxyOptions } from '../config/proxies.ts'
+import { FrpError } from '../contract/errors.ts'
+import type { Deadline, Log, Runtime } from '../contract/runtime.ts'
+import { deriveKey, encrypt } from '../protocol/frp/cipher.ts'
+import { MessageChannel } from '../protocol/frp/message-channel.ts'
+import type { Message } from '../protocol/frp/messages.ts'
+import { privilegeKey } from '../protocol/frp/token.ts'
+import type { Carrier } from './carrier.ts'
+import type { Accepted } from './login.ts'
+import { ProxyManager } from './proxies/manager.ts'
+import { WorkConns } from './work-conns.ts'
+
+/** frp, client/control.go: how often the age of the last Pong is looked at. */
+const PONG_CHECK_MS = 1_000
+
+/** What a session is made of. */
+export interface ControlParts {
+  runtime: Runtime
+  log: Log
+  options: FrpcOptions
+  server: ServerOptions
+  carrier: Carrier
+  accepted: Accepted
+  /** Once, when the session is over; with the reason unless we closed it. */
+  onClose(error?: Error): void
+  /** A proxy was answered, or a connection ended. */
+  onChange(): void
+}
+
+/** One session with a relay: its messages, its work connections, its proxies (frp, client/control.go). */
+export class Control {
+  readonly manager: ProxyManager
+  private readonly parts: ControlParts
+  private readonly workConns: WorkConns
+  private readonly channel: MessageChannel
+  private lastPongMs: number
+  private nextPing: Deadline | undefined
+  private pongCheck: Deadline | undefined
+  private isClosed = false
+  private isGraceOver = false
+
+  constructor(parts: ControlParts) {
+    const { runtime, log, options, server, carrier, accepted } = parts
+    this.parts = parts
+    this.lastPongMs = runtime.monotonicMs()
+    const key = deriveKey(runtime.crypto, server.auth.token)
+    this.manager = new ProxyManager({
+      runtime,
+      log,
+      user: options.user,
+      key,
+      udpPacketSize: options.udpPacketSize,
+      halfClose: accepted.features.has('half-close'),
+      send: (message) => this.channel.send(message),
+      onChange: parts.onChange,
+    })
+    this.workConns = new WorkConns({
+      carrier,
+      log,
+      hello: () => ({ type: 'NewWorkConn', run_id: accepted.runId, ...this.proofFor('NewWorkConns') }),
+      onStart: (stream, start) => this.manager.take(stream, start),
+    })
+    accepted.stream.pause()
+    this.channel = new MessageChannel(encrypt(accepted.stream, key, runtime.crypto), {
+      onMessage: (message) => this.received(message),
+      onEnd: () => this.close(relayClosed()),
+      // A moment later: if the whole connection broke, the carrier is about to say why.
+      onClose: (error) => queueMicrotask(() => this.close(error ?? relayClosed())),
+    })
+    carrier.onClose = (error) => this.close(error ?? new FrpError('LINK_CLOSED', 'the relay closed the connection'))
+  }
+
+  start(proxies: readonly ProxyOptions[]): void {
+    this.parts.accepted.stream.resume()
+    if (this.isClosed) return
+    this.startHeartbeat()
+    this.manager.update(proxies)
+  }
+
+  /** Ends the session and all that it carries. Without a reason it is we who want it so. */
+  close(error?: Error): void {
+    if (this.isClosed) return
+    this.isClosed = true
+    this.nextPing?.cancel()
+    this.pongCheck?.cancel()
+    this.manager.close()
+    this.workConns.close()
+    this.channel.destroy(error ?? new FrpError('STREAM_ABORTED', 'session closed by this side'))
+    this.parts.carrier.close()
+    this.parts.onClose(error)
+  }
+
+  /** Offers nothing more; `onChange` is called when this may be over. Connections that run go on. */
+  drain(graceMs: number, onChange: () => void): void {
+    this.manager.withdraw()
+    this.parts.runtime.after(graceMs, () => {
+      this.isGraceOver = true
+      onChange()
+    })
+  }
+
+  /** After `drain`: nothing runs here any more. */
+  get isDrained(): boolean {
+    return this.isGraceOver && this.manager.runningConnections === 0
+  }
+
+  private received(message: Message): void {
+    if (this.isClosed) return
+    switch (message.type) {
+      case 'ReqWorkConn':
+        this.workConns.request()
+        break
+      case 'NewProxyResp':
+        this.manager.answered(message)
+        break
+      case 'Pong':
+        this.ponged(message.error)
+        break
+      default:
+        // What frpc has no handler for it ignores: a newer relay may say more.
+        this.parts.log.trace(`message ${message.type} ignored`)
+    }
+  }
+
+  private ponged(error: string): void {
+    if (error === '') {
+      this.lastPongMs = this.parts.runtime.monotonicMs()
+      this.parts.log.debug('receive heartbeat from server')
+      return
+    }
+    this.parts.log.error(`pong message contains error: ${error}`)
+    this.close(new FrpError('AUTH_FAILED', `the relay refused a heartbeat: ${error}`))
+  }
+
+  private startHeartbeat(): void {
+    const { heartbeatInterval, heartbeatTimeout } = this.parts.server.transport
+    if (heartbeatInterval <= 0) return
+    this.sendPing(heartbeatInterval * 1000)
+    if (heartbeatTimeout > 0) this.checkPong(heartbeatTimeout * 1000)
+  }
+
+  private sendPing(intervalMs: number): void {
+    this.parts.log.debug('send heartbeat to server')
+    this.channel.send({ type: 'Ping', ...this.proofFor('HeartBeats') })
+    this.nextPing = this.parts.runtime.after(intervalMs, () => this.sendPing(intervalMs))
+  }
+
+  private checkPong(timeoutMs: number): void {
+    if (this.parts.runtime.monotonicMs() - this.lastPongMs > timeoutMs) {
+      this.parts.log.warn('heartbeat timeout')
+      this.close(new FrpError('TIMEOUT', `no heartbeat from the relay for ${timeoutMs / 1000} s`))
+      return
+    }
+    this.pongCheck = this.parts.runtime.after(PONG_CHECK_MS, () => this.checkPong(timeoutMs))
+  }
+
+  /** The token's digest, for messages that carry it only when their scope is configured. */
+  private proofFor(scope: 'HeartBeats' | 'NewWorkConns'): { privilege_key?: string; timestamp?: number } {
+    const { auth } = this.parts.server
+    if (!auth.additionalScopes.includes(scope)) return {}
+    const { runtime } = this.parts
+    const timestamp = Math.floor(runtime.nowMs() / 1000)
+    return { privilege_key: privilegeKey(runtime.crypto, auth.token, timestamp), timestamp }
+  }
+}
+
+function relayClosed(): FrpError {
+  return new FrpError('SESSION_ENDED', 'the relay closed the session')
+}

@@ -1,0 +1,65 @@
+import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import type { ValueSource } from '../config/both-ends.ts'
+import type { FrpcOptions } from '../config/frpc.ts'
+import { FrpError, messageOf } from '../contract/errors.ts'
+import { createLog } from '../node/log.ts'
+import { nodeRuntime } from '../node/runtime.ts'
+import { Service } from './service.ts'
+
+/** Longer than any program should run before its process looks once: only to have something open. */
+const IDLE_MS = 2 ** 30
+
+/** A program that makes a token, or none: it must not hold the start up for ever. */
+const TOKEN_SOURCE_MS = 10_000
+
+/**
+ * Runs one service until `signal` says stop; the log goes where the configuration says. Rejects when the
+ * first login fails and `loginFailExit` is set.
+ */
+export async function runService(options: FrpcOptions, configFile: string, signal: AbortSignal): Promise<void> {
+  const log = createLog(options.log)
+  // Deadlines do not keep a process up, and between two sessions nothing else is open.
+  const open = setInterval(() => undefined, IDLE_MS)
+  // What nobody caught costs what it happened in, not the other connections.
+  const uncaught = (error: Error): void => log.error(`uncaught: ${error.stack ?? error.message}`)
+  process.on('uncaughtException', uncaught)
+  try {
+    if (configFile !== '') log.info(`start frpc service for config file [${configFile}] with aggregated configuration`)
+    resolveTokens(options)
+    const service = new Service(options, nodeRuntime(log))
+    signal.addEventListener('abort', () => service.close(), { once: true })
+    await service.run()
+  } finally {
+    if (configFile !== '') log.info(`frpc service for config file [${configFile}] stopped`)
+    clearInterval(open)
+    process.off('uncaughtException', uncaught)
+    await log.close()
+  }
+}
+
+/** `auth.tokenSource` is read once, at the start, as in frp. */
+function resolveTokens(options: FrpcOptions): void {
+  for (const { auth } of [options, ...options.edgefrp.fallbackServers]) {
+    if (auth.tokenSource !== undefined) auth.token = readToken(auth.tokenSource)
+  }
+}
+
+function readToken(source: ValueSource): string {
+  try {
+    if (source.exec !== undefined && source.type === 'exec') {
+      const { command, args, env } = source.exec
+      const extra = Object.fromEntries(env.map(({ name, value }) => [name, value]))
+      const output = execFileSync(command, args, {
+        env: { ...process.env, ...extra },
+        encoding: 'utf8',
+        timeout: TOKEN_SOURCE_MS,
+        stdio: ['ignore', 'pipe', 'inherit'],
+      })
+      return output.trim()
+    }
+    return readFileSync(source.file?.path ?? '', 'utf8').trim()
+  } catch (error) {
+    throw new FrpError('CONFIG_FILE', `auth.tokenSource: ${messageOf(error)}`, { cause: error })
+  }
+}
