@@ -7,7 +7,7 @@ process.env['WRANGLER_HIDE_BANNER'] ??= 'true'
 process.env['CLOUDFLARE_CF_FETCH_ENABLED'] ??= 'false'
 
 /** Suites that run in Node; each is a folder below `test/`. */
-const NODE_SUITES = ['unit', 'contract', 'fuzz', 'e2e', 'faults', 'interop']
+const NODE_SUITES = ['unit', 'contract', 'fuzz', 'e2e', 'faults', 'interop', 'browser']
 
 export default defineConfig({
   test: {
