@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { bandwidthBytes, completeFrpc, completeProxy, completeVisitor, loadFrpc } from '../../../config/load.ts'
+import { completeFrpc, completeProxy, completeVisitor, loadFrpc } from '../../../config/load.ts'
+import { bandwidthBytes } from '../../../contract/bandwidth.ts'
 import { failure, source } from './loading.ts'
 
 const toml = (text: string) => loadFrpc(source(text, 'frpc.toml'))

@@ -1,0 +1,28 @@
+import type { Link } from '../protocol/stream/byte-stream.ts'
+import { HttpUser } from '../relay/http-user.ts'
+import type { Addresses } from '../relay/ingress.ts'
+import type { Relay } from '../relay/relay.ts'
+
+/** Between two requests of one connection: as long as browsers and nginx keep theirs. */
+const IDLE_TIMEOUT_MS = 60_000
+
+export interface HttpDoor {
+  relay: Relay
+  scheme: 'http' | 'https'
+  /** The relay's own paths. */
+  api: (request: Request) => Response | Promise<Response>
+}
+
+/** Serves a user's HTTP connection from its first byte; `head` are bytes of it that were read before. */
+export function acceptHttp(door: HttpDoor, user: Link, addresses: Addresses, head?: Uint8Array): void {
+  const { relay, scheme, api } = door
+  const http = new HttpUser(user, {
+    ingress: relay.http,
+    addresses,
+    scheme,
+    headTimeoutMs: relay.options.edgefrp.limits.headerTimeoutSeconds * 1000,
+    idleTimeoutMs: IDLE_TIMEOUT_MS,
+    api,
+  })
+  http.start(head)
+}

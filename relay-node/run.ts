@@ -1,0 +1,31 @@
+import type { FrpsOptions, Loaded } from '../config/load.ts'
+import { messageOf } from '../contract/errors.ts'
+import { createLog } from '../node/log.ts'
+import { nodeRuntime } from '../node/runtime.ts'
+import { startServer } from './server.ts'
+import { tokenOf } from './token-source.ts'
+
+/**
+ * Runs a relay in this process until SIGTERM or SIGINT; rejects when it cannot start. An error that nobody caught
+ * is logged and costs what it happened in, not the other clients.
+ */
+export async function serve(loaded: Loaded<FrpsOptions>, configFile: string | undefined): Promise<void> {
+  const { options, warnings } = loaded
+  const log = createLog(options.log)
+  process.on('uncaughtException', (error) => {
+    log.error(`uncaught: ${error instanceof Error ? (error.stack ?? error.message) : messageOf(error)}`)
+  })
+  for (const warning of warnings) log.warn(warning)
+  log.info(
+    configFile === undefined ? 'frps uses command line arguments for config' : `frps uses config file: ${configFile}`,
+  )
+  options.auth.token = tokenOf(options.auth)
+  const server = await startServer(options, nodeRuntime(log))
+  log.info('frps started successfully')
+  const signal = await new Promise<string>((resolve) => {
+    for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => resolve(name))
+  })
+  log.info(`frps stops: ${signal}`)
+  await server.close()
+  await log.close()
+}

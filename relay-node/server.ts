@@ -1,0 +1,187 @@
+import type { Server, Socket } from 'node:net'
+import type { FrpsOptions } from '../config/frps.ts'
+import { FrpError, messageOf } from '../contract/errors.ts'
+import type { Runtime } from '../contract/runtime.ts'
+import { serverTls } from '../node/tls.ts'
+import { relayApp } from '../relay/api/app.ts'
+import type { KeepAliveTimes } from '../relay/connection.ts'
+import { formatAddress, type Ports } from '../relay/ingress.ts'
+import { Relay } from '../relay/relay.ts'
+import { addressesOf } from './addresses.ts'
+import { apiDoor } from './api-door.ts'
+import { clientAddress } from './client-address.ts'
+import { ConnectionLimit, maxConnections } from './connection-limit.ts'
+import { acceptHttp, type HttpDoor } from './http-listener.ts'
+import { listenTcp, portOf } from './listen.ts'
+import { type Doors, PortMux } from './port-mux.ts'
+import { Refusals } from './refusals.ts'
+import { openTcpPort } from './tcp.ts'
+import { openUdpPort } from './udp.ts'
+
+/** Without the keys in the file: a dead client is noticed within 15 s (frp: 40 s). */
+const KEEP_ALIVE: KeepAliveTimes = { intervalMs: 10_000, timeoutMs: 5_000 }
+/** yamux ConnectionWriteTimeout, as in frp: what goes with an interval from the file. */
+const FRP_PING_TIMEOUT_MS = 10_000
+/** How long clients may take to read that the relay is closing. */
+const CLOSE_MS = 500
+
+/** A relay that is up. */
+export interface RunningServer {
+  readonly relay: Relay
+  readonly bindPort: number
+  /** Undefined: vhost HTTP is off. Equal to `bindPort` when they share the port. */
+  readonly vhostHttpPort: number | undefined
+  /** Stops listening, ends all connections; resolves when the last one is gone, at the latest after half a second. */
+  close(): Promise<void>
+}
+
+/**
+ * Starts a relay with its listeners; a port that cannot be opened rejects with frp's text, and nothing stays open.
+ * Port 0 takes a free one.
+ */
+export async function startServer(options: FrpsOptions, runtime: Runtime): Promise<RunningServer> {
+  const { log } = runtime
+  const limit = new ConnectionLimit(maxConnections(options.edgefrp.limits.maxConnections), runtime)
+  const relay = new Relay({
+    runtime,
+    options,
+    ports: userPorts(options, runtime, limit),
+    keepAlive: keepAliveOf(options),
+  })
+  const listeners = new Listeners(options, runtime, limit)
+  const { bindAddr, bindPort, proxyBindAddr, vhostHTTPPort } = options
+  const isShared = vhostHTTPPort > 0 && vhostHTTPPort === bindPort && bindAddr === proxyBindAddr
+  const doors = doorsOf(relay, options, runtime)
+  try {
+    const bound = await listeners.open({
+      error: 'create server listener error',
+      address: bindAddr,
+      port: bindPort,
+      doors: isShared ? doors : { ...doors, vhost: undefined },
+      isForClients: true,
+    })
+    log.info(`frps tcp listen on ${formatAddress(bindAddr, bound)}`)
+    let vhost: number | undefined
+    if (vhostHTTPPort > 0) {
+      const error = 'create vhost http listener error'
+      const own = { error, address: proxyBindAddr, port: vhostHTTPPort, doors, isForClients: false }
+      vhost = isShared ? bound : await listeners.open(own)
+      log.info(`http service listen on ${formatAddress(proxyBindAddr, vhost)}`)
+    }
+    return {
+      relay,
+      bindPort: bound,
+      vhostHttpPort: vhost,
+      close: () => closeAll(listeners, relay, limit),
+    }
+  } catch (error) {
+    listeners.close()
+    relay.close()
+    throw error
+  }
+}
+
+interface Listener {
+  /** How the text of a failure begins, as in frp. */
+  error: string
+  address: string
+  port: number
+  doors: Doors
+  isForClients: boolean
+}
+
+class Listeners {
+  private readonly options: FrpsOptions
+  private readonly runtime: Runtime
+  private readonly limit: ConnectionLimit
+  private readonly refusals: Refusals
+  private readonly tls: ReturnType<typeof serverTls>
+  private readonly servers: Server[] = []
+
+  constructor(options: FrpsOptions, runtime: Runtime, limit: ConnectionLimit) {
+    this.options = options
+    this.runtime = runtime
+    this.limit = limit
+    this.refusals = new Refusals(runtime)
+    this.tls = serverTls(options.transport.tls)
+  }
+
+  /** Opens a port and returns its number. */
+  async open(listener: Listener): Promise<number> {
+    const { limits } = this.options.edgefrp
+    const { address, port, doors, isForClients } = listener
+    const mux = new PortMux({
+      runtime: this.runtime,
+      doors,
+      isForClients,
+      tls: this.tls,
+      isTlsForced: this.options.transport.tls.force,
+      headerTimeoutMs: limits.headerTimeoutSeconds * 1000,
+      maxMessageBytes: limits.maxMessageBytes,
+      refusals: this.refusals,
+    })
+    const onConnection = (socket: Socket): void => {
+      if (!this.limit.admit(socket, isForClients ? 'client' : 'user')) return
+      const addresses = addressesOf(socket)
+      if (addresses === undefined) socket.destroy()
+      else mux.accept(socket, addresses)
+    }
+    try {
+      const server = await listenTcp({
+        address,
+        port,
+        keepAliveSeconds: this.options.transport.tcpKeepalive,
+        onConnection,
+        onError: (error) => this.runtime.log.warn(`port ${port}: ${error.message}`),
+      })
+      this.servers.push(server)
+      return portOf(server)
+    } catch (error) {
+      throw new FrpError('PORT_TAKEN', `${listener.error}, ${messageOf(error)}`, { cause: error })
+    }
+  }
+
+  close(): void {
+    for (const server of this.servers) server.close()
+  }
+}
+
+function doorsOf(relay: Relay, options: FrpsOptions, runtime: Runtime): Doors {
+  const app = relayApp(relay, runtime)
+  const api = apiDoor(app)
+  const http: HttpDoor = { relay, scheme: 'http', api: (request) => app.fetch(request) }
+  return {
+    frp: (link, peer, head) => relay.accept(link, peer, head),
+    vhost: (user, addresses, head) => acceptHttp(http, user, addresses, head),
+    api: (socket, head) => api.accept(socket, head),
+    clientIp: clientAddress(options.edgefrp.trustedProxies),
+  }
+}
+
+function userPorts(options: FrpsOptions, runtime: Runtime, limit: ConnectionLimit): Ports {
+  const address = options.proxyBindAddr
+  const keepAliveSeconds = options.transport.tcpKeepalive
+  return {
+    listenTcp: (port, onUser) => openTcpPort(port, onUser, { runtime, address, keepAliveSeconds, limit }),
+    listenUdp: (port, onDatagram) => openUdpPort(port, onDatagram, { address, log: runtime.log }),
+  }
+}
+
+function keepAliveOf(options: FrpsOptions): KeepAliveTimes {
+  if (!options.given.has('transport.tcpMuxKeepaliveInterval')) return KEEP_ALIVE
+  return { intervalMs: options.transport.tcpMuxKeepaliveInterval * 1000, timeoutMs: FRP_PING_TIMEOUT_MS }
+}
+
+async function closeAll(listeners: Listeners, relay: Relay, limit: ConnectionLimit): Promise<void> {
+  listeners.close()
+  relay.close()
+  await new Promise<void>((resolve) => {
+    // A timer of its own: the runtime's does not keep the process up, and now nothing else may.
+    const late = setTimeout(resolve, CLOSE_MS)
+    limit.whenEmpty(() => {
+      clearTimeout(late)
+      resolve()
+    })
+  })
+  limit.destroyAll()
+}
