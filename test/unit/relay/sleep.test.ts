@@ -1,0 +1,240 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { completeFrps } from '../../../config/load.ts'
+import type { Runtime } from '../../../contract/runtime.ts'
+import { createLineLog } from '../../../node/log.ts'
+import { nodeRuntime } from '../../../node/runtime.ts'
+import { deriveKey, encrypt } from '../../../protocol/frp/cipher.ts'
+import { MessageChannel } from '../../../protocol/frp/message-channel.ts'
+import type { Message } from '../../../protocol/frp/messages.ts'
+import { privilegeKey } from '../../../protocol/frp/token.ts'
+import type { ByteStream, Link, StreamHandler } from '../../../protocol/stream/byte-stream.ts'
+import { prefixed } from '../../../protocol/stream/prefixed.ts'
+import { Session } from '../../../protocol/yamux/session.ts'
+import type { Connection } from '../../../relay/connection.ts'
+import { Relay } from '../../../relay/relay.ts'
+
+const TOKEN = 'sleep-token'
+
+/** A runtime whose randomness repeats, so that two runs can be compared byte by byte. */
+function repeatable(): Runtime {
+  const runtime = nodeRuntime(createLineLog({ write: () => undefined, close: async () => undefined }, 'error', false))
+  let next = 1
+  const randomBytes = (length: number) => new Uint8Array(length).map(() => (next++ * 37) & 255)
+  return { ...runtime, nowMs: () => 1_700_000_000_000, crypto: { ...runtime.crypto, randomBytes } }
+}
+
+/** A link whose other side is the test: what is written is collected, what comes is pushed. */
+class TestLink implements Link {
+  handler: StreamHandler | undefined
+  readonly onWrite: (bytes: Uint8Array) => void
+
+  constructor(onWrite: (bytes: Uint8Array) => void) {
+    this.onWrite = onWrite
+  }
+
+  write(chunk: Uint8Array): boolean {
+    this.onWrite(chunk.slice())
+    return true
+  }
+
+  attach(handler: StreamHandler, head?: Uint8Array): void {
+    this.handler = handler
+    if (head !== undefined) handler.onData(head, 0)
+  }
+
+  end(): void {}
+  destroy(reason?: Error): void {
+    this.handler?.onClose(reason ?? new Error('destroyed'))
+  }
+  pause(): void {}
+  resume(): void {}
+  cork(): void {}
+}
+
+class Collect implements StreamHandler {
+  readonly bytes: number[] = []
+  onData(chunk: Uint8Array): boolean {
+    this.bytes.push(...chunk)
+    return true
+  }
+  onEnd(): void {}
+  onDrain(): void {}
+  onClose(): void {}
+}
+
+/**
+ * A client that logs in, registers a tcp proxy and brings work connections, and a visitor who comes through it.
+ * Bytes towards the relay wait in `toRelay`; `step` delivers some of them.
+ */
+class Scene {
+  readonly seen: string[] = []
+  private readonly runtime = repeatable()
+  private readonly links: { toRelay: number[]; link: TestLink; connection: Connection }[] = []
+  private relay = this.newRelay()
+
+  private newRelay(): Relay {
+    const { options } = completeFrps({ auth: { token: TOKEN } })
+    const open = (port: number) => Promise.resolve({ port, close: () => undefined, send: () => undefined })
+    return new Relay({ runtime: this.runtime, options, ports: { listenTcp: open, listenUdp: open } })
+  }
+
+  connect(): { session: Session; index: number } {
+    const index = this.links.length
+    const toRelay: number[] = []
+    const client = new TestLink((bytes) => toRelay.push(...bytes))
+    const link = new TestLink((bytes) => client.handler?.onData(bytes, 0))
+    const peer = { ip: '127.0.0.1', port: 1, transport: 'websocket', isEncrypted: false }
+    const connection = this.relay.accept(link, peer)
+    this.links.push({ toRelay, link, connection })
+    const session = new Session(client, { role: 'client', nowMs: () => 0 })
+    session.start()
+    return { session, index }
+  }
+
+  /** Delivers up to `count` bytes of each link; then, if told so, everything of the relay is forgotten and revived. */
+  async step(count: number, isSleeping: boolean): Promise<void> {
+    for (const { toRelay, link } of this.links) {
+      const bytes = toRelay.splice(0, count)
+      if (bytes.length > 0) link.handler?.onData(Uint8Array.from(bytes), 0)
+    }
+    // What a registration waits for.
+    for (let i = 0; i < 20; i++) await Promise.resolve()
+    if (isSleeping) this.sleep()
+  }
+
+  private note(message: Message): void {
+    this.seen.push(JSON.stringify(message))
+  }
+
+  get isIdle(): boolean {
+    return this.links.every(({ toRelay }) => toRelay.length === 0)
+  }
+
+  private sleep(): void {
+    const joins = [...this.relay.joins]
+    const endOf = (stream: ByteStream) => {
+      const index = this.links.findIndex(({ connection }) => connection.idOf(stream) !== undefined)
+      return { connection: String(index), stream: this.links[index]?.connection.idOf(stream) ?? -1 }
+    }
+    const visits = joins.map((live) => ({
+      proxyName: live.proxyName,
+      visitor: endOf(live.user),
+      work: endOf(live.work),
+      wrapped: [],
+    }))
+    const saved = this.links.map(({ connection }) => connection.save([]))
+    if (saved.some((one) => one === undefined)) return // a first message is half here: the hub stays awake
+    this.relay = this.newRelay()
+    for (const [index, one] of this.links.entries()) {
+      const whole = structuredClone(saved[index])
+      if (whole !== undefined) one.connection = this.relay.revive(one.link, whole)
+    }
+    for (const visit of visits) {
+      const owner = this.links[Number(visit.work.connection)]?.connection
+      const work = owner?.stream(visit.work.stream)
+      const user = this.links[Number(visit.visitor.connection)]?.connection.stream(visit.visitor.stream)
+      const conns = owner?.control?.proxies.workConns(visit.proxyName)
+      if (work === undefined || user === undefined || conns === undefined) throw new Error('an end of a visit is gone')
+      conns.rejoin(user, work, [])
+    }
+    for (const { connection } of this.links) connection.resume()
+  }
+
+  /** Runs the whole story with these piece sizes; the answer is all that the client and the visitor saw. */
+  async run(pieces: readonly number[], isSleeping: boolean): Promise<string[]> {
+    const { crypto } = this.runtime
+    let turn = 0
+    const settle = async () => {
+      do await this.step(pieces[turn++ % pieces.length] ?? 1, isSleeping)
+      while (!this.isIdle)
+    }
+    const client = this.connect()
+    const control = client.session.open()
+    let runId = ''
+    let handedOver: { stream: ByteStream; head: Uint8Array } | undefined
+    const clear: MessageChannel = new MessageChannel(control, {
+      onMessage: (message) => {
+        this.note(message)
+        if (message.type === 'LoginResp') runId = message.run_id
+        handedOver = clear.detach()
+      },
+    })
+    const timestamp = 1_700_000_000
+    clear.send({
+      type: 'Login',
+      timestamp,
+      privilege_key: privilegeKey(crypto, TOKEN, timestamp),
+      pool_count: 1,
+      edgefrp: { v: 1, features: ['half-close'] },
+    })
+    await settle()
+    if (handedOver === undefined) throw new Error('no LoginResp')
+    const { stream, head } = handedOver
+    const key = deriveKey(crypto, TOKEN)
+    const workStreams: Collect[] = []
+    const bring = () => {
+      const stream = client.session.open()
+      const collected = new Collect()
+      const channel: MessageChannel = new MessageChannel(stream, {
+        onMessage: (start) => {
+          this.note(start)
+          const { stream: work, head: rest } = channel.detach()
+          work.attach(collected, rest)
+          work.write(new TextEncoder().encode('from the service'))
+          work.end()
+        },
+      })
+      workStreams.push(collected)
+      channel.send({ type: 'NewWorkConn', run_id: runId })
+    }
+    const encrypted = new MessageChannel(encrypt(prefixed(stream, head), key, crypto), {
+      onMessage: (message) => {
+        this.note(message)
+        if (message.type === 'ReqWorkConn') bring()
+      },
+    })
+    const metas = { 'edgefrp.visitKey': 'visit-key' }
+    encrypted.send({ type: 'NewProxy', proxy_name: 'ssh', proxy_type: 'tcp', remote_port: 6000, metas })
+    await settle()
+    encrypted.send({ type: 'Ping' })
+    await settle()
+    const visitor = this.connect()
+    const visit = visitor.session.open()
+    const answered = new Collect()
+    const door: MessageChannel = new MessageChannel(visit, {
+      onMessage: (message) => {
+        this.note(message)
+        const { stream: bytes, head: rest } = door.detach()
+        bytes.attach(answered, rest)
+        bytes.write(new TextEncoder().encode('from the visitor'))
+        bytes.end()
+      },
+    })
+    door.send({
+      type: 'NewVisitorConn',
+      timestamp,
+      sign_key: privilegeKey(crypto, 'visit-key', timestamp),
+      edgefrp: { v: 1, features: ['half-close'], type: 'tcp', port: 6000 },
+    })
+    await settle()
+    await settle()
+    this.seen.push(`visitor: ${new TextDecoder().decode(Uint8Array.from(answered.bytes))}`)
+    for (const work of workStreams) this.seen.push(`work: ${new TextDecoder().decode(Uint8Array.from(work.bytes))}`)
+    return this.seen
+  }
+}
+
+describe('a relay that is forgotten and revived between any two events', () => {
+  it('does what one does that stays awake', async () => {
+    const straight = await new Scene().run([1 << 20], false)
+    expect(straight.join('\n')).toContain('"remote_addr":":6000"')
+    expect(straight.filter((line) => line.includes('"Pong"'))).toHaveLength(1)
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.integer({ min: 1, max: 90 }), { minLength: 1, maxLength: 12 }), async (pieces) => {
+        expect(await new Scene().run(pieces, true)).toEqual(straight)
+      }),
+      { numRuns: 60 },
+    )
+  })
+})
