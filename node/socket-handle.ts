@@ -1,0 +1,113 @@
+import net from 'node:net'
+
+// What Node keeps to itself about sockets, in one place, each with a test of whether it is there.
+
+// Node has no public way to give an accepted socket a buffer to read into (`onread` is for sockets that we dial), so
+// we set the fields that `onread` sets. They are looked for once; where they are not, the events serve.
+
+/** The part of libuv's handle that reading needs. */
+export interface ReadHandle {
+  reading: boolean
+  readStart(): number
+  readStop(): number
+  useUserBuffer(buffer: Uint8Array): void
+}
+
+interface UserBufferKeys {
+  buffer: symbol
+  callback: symbol
+  generator: symbol
+}
+
+const USER_BUFFER = findUserBufferKeys()
+
+/** Whether sockets of this runtime can read into a buffer of ours. */
+export function canUseReadBuffer(): boolean {
+  return USER_BUFFER !== undefined
+}
+
+function findUserBufferKeys(): UserBufferKeys | undefined {
+  const symbols = Object.getOwnPropertySymbols(new net.Socket())
+  const find = (name: string) => symbols.find((symbol) => symbol.description === name)
+  const [buffer, callback, generator] = [find('kBuffer'), find('kBufferCb'), find('kBufferGen')]
+  if (buffer === undefined || callback === undefined || generator === undefined) return undefined
+  return { buffer, callback, generator }
+}
+
+/** The handle of an open socket; undefined where it does not have what reading needs. */
+export function handleOf(socket: net.Socket): ReadHandle | undefined {
+  return usableHandle(Reflect.get(socket, '_handle'))
+}
+
+function usableHandle(handle: unknown): ReadHandle | undefined {
+  if (typeof handle !== 'object' || handle === null) return undefined
+  // Checked below: each member that is used.
+  const candidate = handle as Partial<ReadHandle>
+  const isUsable =
+    typeof candidate.useUserBuffer === 'function' &&
+    typeof candidate.readStart === 'function' &&
+    typeof candidate.readStop === 'function'
+  return isUsable ? (candidate as ReadHandle) : undefined
+}
+
+/** From now on the socket reads into what `next` answers, and calls `onRead` with the length; `false` stops the reading. */
+export function adopt(
+  socket: net.Socket,
+  handle: ReadHandle,
+  next: () => Uint8Array,
+  onRead: (length: number) => boolean,
+): void {
+  if (USER_BUFFER === undefined) return
+  Reflect.set(socket, USER_BUFFER.callback, onRead)
+  Reflect.set(socket, USER_BUFFER.generator, next)
+  replaceBuffer(socket, handle, next())
+}
+
+/** The same with another buffer; not while a read may be under way in the old one. */
+export function replaceBuffer(socket: net.Socket, handle: ReadHandle, buffer: Uint8Array): void {
+  if (USER_BUFFER !== undefined) Reflect.set(socket, USER_BUFFER.buffer, buffer)
+  handle.useUserBuffer(buffer)
+}
+
+/** What the socket buffers from before. */
+export function readBuffered(socket: net.Socket): Buffer | null {
+  const bytes: unknown = socket.read()
+  return Buffer.isBuffer(bytes) ? bytes : null
+}
+
+/**
+ * libuv takes a hang-up after a short read for the end (uv__stream_io) without asking whether it was a reset: a
+ * download that was cut would look complete. So the end is held until it is sure.
+ */
+export function tellEndFromReset(socket: net.Socket, isPlain: boolean): void {
+  const handle = handleOf(socket)
+  if (handle === undefined) return
+  const { push } = socket
+  let isSure = false
+  socket.push = (chunk: unknown, encoding?: BufferEncoding) => {
+    if (chunk === null && !isSure && handleOf(socket) === handle) {
+      isSure = true
+      if (isPlain ? readsAgain(handle) : isReset(socket, handle)) return true
+    }
+    return push.call(socket, chunk, encoding)
+  }
+}
+
+/** Reading once more brings the end again, or the error. */
+function readsAgain(handle: ReadHandle): boolean {
+  handle.reading = true
+  return handle.readStart() === 0
+}
+
+/**
+ * A TLS handle reads no more after an end, but after a reset its TCP socket has no peer any more. Where we ended
+ * before, a clean end looks the same and is taken for one.
+ */
+function isReset(socket: net.Socket, handle: ReadHandle): boolean {
+  const tcp: unknown = Reflect.get(handle, '_parent')
+  if (socket.writableEnded || typeof tcp !== 'object' || tcp === null || !('getpeername' in tcp)) return false
+  const { getpeername } = tcp
+  if (typeof getpeername !== 'function' || getpeername.call(tcp, {}) === 0) return false
+  socket.destroy(new Error('connection reset by the peer'))
+  return true
+}

@@ -1,0 +1,206 @@
+import type net from 'node:net'
+import { HEAD_ROOM } from '../protocol/limits.ts'
+import type { Inlet } from '../protocol/stream/inlet.ts'
+import { ReadBuffer } from './read-buffer.ts'
+import {
+  adopt,
+  canUseReadBuffer,
+  handleOf,
+  type ReadHandle,
+  readBuffered,
+  replaceBuffer,
+  tellEndFromReset,
+} from './socket-handle.ts'
+
+/** How bytes get from a socket into an inlet. */
+export interface SocketReader {
+  /** Reads if the inlet is open; harmless when it reads already. */
+  start(): void
+  /** Nothing more is read until `start`. */
+  stop(): void
+  /** A chunk that the inlet did not get rid of at once is free again. */
+  released(): void
+  close(): void
+}
+
+/** A socket that has more than this in one go waits for the next turn: so others keep their latency (measured). */
+const MAX_BYTES_PER_TURN = 256 * 1024
+/** A socket that read nothing for this long gives a large buffer back. */
+const SWEEP_MS = 1_000
+
+/** The best reader for this socket on this runtime. `isPlain`: no TLS. */
+export function socketReader(socket: net.Socket, inlet: Inlet, isPlain: boolean): SocketReader {
+  const handle = handleOf(socket)
+  tellEndFromReset(socket, isPlain)
+  return handle !== undefined && isPlain && canUseReadBuffer()
+    ? new BufferReader(socket, handle, inlet)
+    : new EventReader(socket, inlet)
+}
+
+/** Reads by ordinary 'data' events: any runtime, and TLS (whose reads go on in one burst after a stop). */
+class EventReader implements SocketReader {
+  private readonly socket: net.Socket
+  private readonly inlet: Inlet
+  private readonly onBytes: (bytes: Buffer) => void
+
+  constructor(socket: net.Socket, inlet: Inlet) {
+    this.socket = socket
+    this.inlet = inlet
+    socket.pause()
+    this.onBytes = (bytes) => {
+      // Each chunk is memory of its own, so who keeps it for good takes nothing from anybody.
+      inlet.push(new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length), 0)
+      if (inlet.isClosed) return
+      // A reader that was paused and resumed inside could not start the socket while it was called.
+      if (!inlet.isOpen) socket.pause()
+      else if (socket.isPaused()) socket.resume()
+    }
+    socket.on('data', this.onBytes)
+  }
+
+  start(): void {
+    if (this.inlet.isOpen && this.socket.isPaused()) this.socket.resume()
+  }
+
+  stop(): void {
+    this.socket.pause()
+  }
+
+  released(): void {}
+
+  close(): void {
+    this.socket.off('data', this.onBytes)
+    // What still comes is dropped; without a flow the socket would never see its end.
+    this.socket.resume()
+  }
+}
+
+/** Reads into one reused buffer: half the CPU per byte. */
+class BufferReader implements SocketReader {
+  private readonly socket: net.Socket
+  private readonly handle: ReadHandle
+  private readonly inlet: Inlet
+  private readonly buffer = new ReadBuffer()
+  private isReading = false
+  private isClosed = false
+  /** Had its share of this turn. */
+  private isResting = false
+  private turnBytes = 0
+  private wasQuiet = false
+  private isSwept = false
+
+  constructor(socket: net.Socket, handle: ReadHandle, inlet: Inlet) {
+    this.socket = socket
+    this.handle = handle
+    this.inlet = inlet
+    socket.pause()
+    for (let bytes = readBuffered(socket); bytes !== null; bytes = readBuffered(socket)) {
+      inlet.push(new Uint8Array(bytes), 0)
+    }
+    this.halt()
+    adopt(
+      socket,
+      handle,
+      () => this.buffer.current,
+      (length) => this.read(length),
+    )
+  }
+
+  start(): void {
+    if (this.isReading || this.isResting || this.isClosed || !this.inlet.isOpen) return
+    if (handleOf(this.socket) !== this.handle) return
+    this.isReading = true
+    this.handle.reading = true
+    const code = this.handle.readStart()
+    if (code !== 0) this.socket.destroy(new Error(`cannot read from the socket: error ${code}`))
+  }
+
+  stop(): void {
+    if (this.isReading) this.halt()
+  }
+
+  released(): void {
+    this.buffer.returned()
+  }
+
+  close(): void {
+    this.isClosed = true
+    this.stop()
+  }
+
+  /** Node's callback: `length` bytes are in the buffer. `false` stops the reading. */
+  private read(length: number): boolean {
+    const memory = this.buffer.current
+    const isFull = length === memory.length
+    this.wasQuiet = false
+    if (!this.inlet.isOpen) {
+      // Not reached while reading stops in time; a copy costs little and keeps the buffer ours.
+      this.inlet.push(memory.slice(0, length), 0)
+    } else if (this.inlet.push(isFull ? memory : memory.subarray(0, length), HEAD_ROOM)) {
+      this.buffer.used(length, true)
+    } else if (!this.inlet.isLent) {
+      this.buffer.lost(length)
+    } else {
+      this.buffer.used(length, false)
+    }
+    if (this.buffer.isLarge && !this.isSwept) this.sweepLater()
+    // libuv goes on within the turn only after a full read.
+    this.turnBytes = isFull ? this.turnBytes + length : 0
+    if (this.turnBytes >= MAX_BYTES_PER_TURN) this.rest()
+    const goesOn = this.inlet.isOpen && !this.isResting && !this.isClosed
+    // A reader that paused and resumed inside has stopped the handle.
+    if (goesOn) this.start()
+    this.isReading = goesOn
+    return goesOn
+  }
+
+  private rest(): void {
+    this.turnBytes = 0
+    this.isResting = true
+    setImmediate(() => {
+      this.isResting = false
+      this.start()
+    })
+  }
+
+  private halt(): void {
+    this.isReading = false
+    if (handleOf(this.socket) !== this.handle) return
+    this.handle.reading = false
+    this.handle.readStop()
+  }
+
+  private sweepLater(): void {
+    // On Windows a read may be under way in the old buffer.
+    if (process.platform === 'win32') return
+    this.isSwept = true
+    this.wasQuiet = false
+    sweep(this)
+  }
+
+  /** Called once a second while the buffer is large; answers whether to call again. */
+  swept(): boolean {
+    this.isSwept = !this.isClosed && this.buffer.isLarge && handleOf(this.socket) === this.handle
+    if (!this.isSwept) return false
+    if (this.wasQuiet && this.inlet.isOpen && !this.isResting) {
+      this.buffer.shrink()
+      replaceBuffer(this.socket, this.handle, this.buffer.current)
+      this.isSwept = false
+    }
+    this.wasQuiet = true
+    return this.isSwept
+  }
+}
+
+let sweeping: BufferReader[] = []
+let sweepTimer: NodeJS.Timeout | undefined
+
+function sweep(reader: BufferReader): void {
+  sweeping.push(reader)
+  sweepTimer ??= setInterval(() => {
+    sweeping = sweeping.filter((one) => one.swept())
+    if (sweeping.length > 0) return
+    clearInterval(sweepTimer)
+    sweepTimer = undefined
+  }, SWEEP_MS).unref()
+}

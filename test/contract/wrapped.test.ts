@@ -1,0 +1,34 @@
+import { nodeCrypto } from '../../node/crypto.ts'
+import { deriveKey, encrypt } from '../../protocol/frp/cipher.ts'
+import { compress } from '../../protocol/frp/snappy.ts'
+import { pair } from '../../protocol/stream/pair.ts'
+import { byteStreamContract } from './byte-stream.ts'
+
+const key = deriveKey(nodeCrypto, 'secret')
+
+byteStreamContract(
+  'cipher over a pair',
+  async () => {
+    const [a, b] = pair()
+    return [encrypt(a, key, nodeCrypto), encrypt(b, key, nodeCrypto), () => {}]
+  },
+  { boundBytes: 256 * 1024 },
+)
+
+byteStreamContract(
+  'snappy over a pair',
+  async () => {
+    const [a, b] = pair()
+    return [compress(a), compress(b), () => {}]
+  },
+  { boundBytes: 256 * 1024 },
+)
+
+byteStreamContract(
+  'snappy over cipher over a pair',
+  async () => {
+    const [a, b] = pair()
+    return [compress(encrypt(a, key, nodeCrypto)), compress(encrypt(b, key, nodeCrypto)), () => {}]
+  },
+  { boundBytes: 512 * 1024 },
+)
