@@ -6,6 +6,7 @@ import { deriveKey, encrypt } from '../protocol/frp/cipher.ts'
 import { MessageChannel } from '../protocol/frp/message-channel.ts'
 import type { Message } from '../protocol/frp/messages.ts'
 import { privilegeKey } from '../protocol/frp/token.ts'
+import type { ByteStream } from '../protocol/stream/byte-stream.ts'
 import type { Carrier } from './carrier.ts'
 import type { Accepted } from './login.ts'
 import { ProxyManager } from './proxies/manager.ts'
@@ -39,6 +40,7 @@ export class Control {
   private pongCheck: Deadline | undefined
   private isClosed = false
   private isGraceOver = false
+  private held = 0
 
   constructor(parts: ControlParts) {
     const { runtime, log, options, server, carrier, accepted } = parts
@@ -102,7 +104,28 @@ export class Control {
 
   /** After `drain`: nothing runs here any more. */
   get isDrained(): boolean {
-    return this.isGraceOver && this.manager.runningConnections === 0
+    return this.isGraceOver && this.manager.runningConnections === 0 && this.held === 0
+  }
+
+  /** By which the relay knows this login; a secret. */
+  get runId(): string {
+    return this.parts.accepted.runId
+  }
+
+  /** A stream for what is not a work connection: this client visits another one's service. */
+  openStream(): Promise<ByteStream> {
+    return this.parts.carrier.open()
+  }
+
+  /** Somebody's connection runs here, and a drained session waits for it; call the answer when it is over. */
+  hold(): () => void {
+    let isHeld = true
+    this.held += 1
+    return () => {
+      if (isHeld) this.held -= 1
+      isHeld = false
+      this.parts.onChange()
+    }
   }
 
   private received(message: Message): void {

@@ -3,9 +3,11 @@ import { readFileSync } from 'node:fs'
 import type { ValueSource } from '../config/both-ends.ts'
 import type { FrpcOptions } from '../config/frpc.ts'
 import { FrpError, messageOf } from '../contract/errors.ts'
+import type { Log } from '../contract/runtime.ts'
 import { createLog } from '../node/log.ts'
 import { nodeRuntime } from '../node/runtime.ts'
 import { Service } from './service.ts'
+import { Visits } from './visit/visits.ts'
 
 /** Longer than any program should run before its process looks once: only to have something open. */
 const IDLE_MS = 2 ** 30
@@ -19,27 +21,38 @@ const TOKEN_SOURCE_MS = 10_000
  */
 export async function runService(options: FrpcOptions, configFile: string, signal: AbortSignal): Promise<void> {
   const log = createLog(options.log)
+  const release = keepProcessUp(log)
+  try {
+    if (configFile !== '') log.info(`start frpc service for config file [${configFile}] with aggregated configuration`)
+    resolveTokens(options)
+    const runtime = nodeRuntime(log)
+    const service = new Service(options, runtime)
+    const visits = new Visits(options, service, runtime)
+    signal.addEventListener('abort', () => service.close(), { once: true })
+    visits.start()
+    await service.run().finally(() => visits.close())
+  } finally {
+    if (configFile !== '') log.info(`frpc service for config file [${configFile}] stopped`)
+    release()
+    await log.close()
+  }
+}
+
+/** Keeps the process alive, also after an error that nobody caught, until the answer is called. */
+export function keepProcessUp(log: Log): () => void {
   // Deadlines do not keep a process up, and between two sessions nothing else is open.
   const open = setInterval(() => undefined, IDLE_MS)
   // What nobody caught costs what it happened in, not the other connections.
   const uncaught = (error: Error): void => log.error(`uncaught: ${error.stack ?? error.message}`)
   process.on('uncaughtException', uncaught)
-  try {
-    if (configFile !== '') log.info(`start frpc service for config file [${configFile}] with aggregated configuration`)
-    resolveTokens(options)
-    const service = new Service(options, nodeRuntime(log))
-    signal.addEventListener('abort', () => service.close(), { once: true })
-    await service.run()
-  } finally {
-    if (configFile !== '') log.info(`frpc service for config file [${configFile}] stopped`)
+  return () => {
     clearInterval(open)
     process.off('uncaughtException', uncaught)
-    await log.close()
   }
 }
 
 /** `auth.tokenSource` is read once, at the start, as in frp. */
-function resolveTokens(options: FrpcOptions): void {
+export function resolveTokens(options: FrpcOptions): void {
   for (const { auth } of [options, ...options.edgefrp.fallbackServers]) {
     if (auth.tokenSource !== undefined) auth.token = readToken(auth.tokenSource)
   }

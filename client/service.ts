@@ -4,15 +4,11 @@ import type { Deadline, Log, Runtime } from '../contract/runtime.ts'
 import { BackOff } from './back-off.ts'
 import { Connector } from './connector.ts'
 import { Control } from './control.ts'
+import { keepAliveTimes } from './keep-alive-times.ts'
 import { login } from './login.ts'
 import { ANSWER_MS } from './proxies/proxy.ts'
 import { publicId, RunIds } from './run-id.ts'
 
-/** yamux pings where no key says otherwise: a dead link is noticed in 15 s (frp: 30 + 10). */
-const KEEP_ALIVE_MS = 10_000
-const KEEP_ALIVE_ANSWER_MS = 5_000
-/** yamux ConnectionWriteTimeout, as frp keeps it beside a configured interval. */
-const FRP_KEEP_ALIVE_ANSWER_MS = 10_000
 /** Users that the old relay let in before it read our CloseProxy still get their work connection. */
 const DRAIN_MS = 2_000
 
@@ -32,6 +28,8 @@ interface Active {
 
 /** Keeps one session with a relay up: logs in, backs off, goes to a fallback server and back (frp: client/service.go). */
 export class Service {
+  /** Told which session serves from now on; undefined: none does. */
+  onControl: ((control: Control | undefined) => void) | undefined
   private readonly options: FrpcOptions
   private readonly runtime: Runtime
   private readonly random: () => number
@@ -144,7 +142,7 @@ export class Service {
       const id = publicId(accepted.runId)
       this.log = this.runtime.log.child(id)
       this.log.info(`login to server success, get run id [${id}]`)
-      const keepAlive = this.keepAliveFor(server, accepted.features)
+      const keepAlive = keepAliveTimes(this.options.given, server, server.path, accepted.features)
       if (keepAlive !== undefined) carrier.keepAlive(keepAlive)
       const control: Control = new Control({
         runtime: this.runtime,
@@ -164,22 +162,10 @@ export class Service {
     }
   }
 
-  /** Keys in the file are obeyed; without them a relay that sleeps is left asleep. */
-  private keepAliveFor(
-    server: Server,
-    features: ReadonlySet<string>,
-  ): { intervalMs: number; timeoutMs: number } | undefined {
-    if (this.options.given.has(`${server.path}transport.tcpMuxKeepaliveInterval`)) {
-      const intervalMs = server.transport.tcpMuxKeepaliveInterval * 1000
-      return intervalMs > 0 ? { intervalMs, timeoutMs: FRP_KEEP_ALIVE_ANSWER_MS } : undefined
-    }
-    if (features.has('sleeps')) return undefined
-    return { intervalMs: KEEP_ALIVE_MS, timeoutMs: KEEP_ALIVE_ANSWER_MS }
-  }
-
   private serve(active: Active): void {
     this.current = active
     active.control.start(this.options.proxies)
+    this.onControl?.(this.control)
     this.checkPrimaryLater()
   }
 
@@ -193,13 +179,11 @@ export class Service {
     if (this.current?.control !== control) return
     const livedMs = this.runtime.monotonicMs() - this.current.startedMs
     this.log.warn(`session ended: ${error === undefined ? 'closed' : messageOf(error)}`)
-    this.current = undefined
+    this.current = this.candidate
+    this.candidate = undefined
     this.primaryCheck?.cancel()
-    if (this.candidate !== undefined) {
-      this.current = this.candidate
-      this.candidate = undefined
-      return
-    }
+    this.onControl?.(this.control)
+    if (this.current !== undefined) return
     void this.reconnect(this.backOff.afterSession(livedMs))
   }
 
@@ -254,6 +238,7 @@ export class Service {
     this.candidate = undefined
     this.current = active
     this.log.info(`back at the first server [${active.server.key}]`)
+    this.onControl?.(active.control)
     if (old === undefined) return
     this.draining.add(old)
     old.drain(DRAIN_MS, () => this.changed())

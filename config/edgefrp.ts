@@ -1,4 +1,5 @@
 import { anyTable, count, flag, list, strings, table, text } from './field.ts'
+import { visitField } from './visits.ts'
 
 /**
  * The keys that frp has not, all under one table `edgefrp`. To add a key, add a line here.
@@ -37,7 +38,7 @@ const limitsTable = table({
   /** NewProxy messages of one client: at once, and then a second. */
   newProxiesBurst: count(10_000, 1),
   newProxiesPerSecond: count(20, 1),
-  /** Bytes of a proxy's name. */
+  /** Characters of the name of a proxy, user or client id. */
   maxNameLength: count(255, 1, 4_096),
   /** Clients and proxies that are off line but still shown, and for how long. */
   maxRemembered: count(10_000),
@@ -81,5 +82,5 @@ export const edgefrpOfFrpc = {
     verify: flag(),
   }),
   /** Remote services that this client brings to local ports. */
-  visits: list(anyTable()),
+  visits: list(visitField),
 }

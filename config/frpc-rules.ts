@@ -2,6 +2,7 @@ import { checkAuth, checkValueSource, checkWebServer, type WebServerOptions } fr
 import type { FrpcOptions } from './frpc.ts'
 import { type Problems, placed } from './problems.ts'
 import type { Context } from './reading.ts'
+import { checkVisits } from './visits.ts'
 
 /** frp: `pkg/policy/featuregate`; the one gate that it knows. */
 const VIRTUAL_NET_GATE = 'VirtualNet'
@@ -20,6 +21,7 @@ export function checkFrpc(options: Checked, context: Context, problems: Problems
     if (server.serverAddr !== '') return
     problems.add(['edgefrp', 'fallbackServers', index, 'serverAddr'], 'serverAddr should not be empty')
   })
+  checkVisits(options.edgefrp.visits, problems)
   return checkTransport(options, context.fileName ?? '', problems)
 }
 

@@ -9,6 +9,7 @@ import { runService } from '../run.ts'
 import { environment, type ReadOptions, readConfig } from './config-file.ts'
 import { dashed, type Flag, keyOf, normalize, ROOT_FLAGS, readFlag } from './flags.ts'
 import { ALL_QUICK_FLAGS, QUICK_TYPES, type QuickType, quickConfig, quickFlags } from './quick.ts'
+import { VISIT_ABOUT, VISIT_FLAGS, visitCommand } from './visit.ts'
 
 /** frp's own default, although the format is called deprecated. */
 const DEFAULT_CONFIG = './frpc.ini'
@@ -60,7 +61,15 @@ async function run(args: readonly string[], signal: AbortSignal): Promise<number
     const command = newCommand(type, `Run frpc with a single ${type} proxy`, quickFlags(type))
     root.addCommand(command.action(attempt(() => runQuick(type, (flag) => given(command, flag), reading(), signal))))
   }
-  await root.parseAsync(normalize(args, [...ROOT_FLAGS, ...ALL_QUICK_FLAGS]), { from: 'user' })
+  const visit = newCommand('visit', VISIT_ABOUT, VISIT_FLAGS)
+  visit.argument('<type>', 'tcp or udp').argument('<port>', 'port at the relay')
+  visit.action(async (type: string, port: string) => {
+    const value = (name: string): unknown => visit.getOptionValue(keyOf({ name, kind: 'string', about: '' }))
+    const call = { type, port, given: value, config: text(rootValue('config')), reading: reading() }
+    exitCode = await visitCommand(call, signal)
+  })
+  root.addCommand(visit)
+  await root.parseAsync(normalize(args, [...ROOT_FLAGS, ...ALL_QUICK_FLAGS, ...VISIT_FLAGS]), { from: 'user' })
   return exitCode
 }
 

@@ -1,0 +1,88 @@
+import { FrpError } from '../../contract/errors.ts'
+import type { Runtime } from '../../contract/runtime.ts'
+import { MessageChannel } from '../../protocol/frp/message-channel.ts'
+import type { OutgoingOf } from '../../protocol/frp/messages.ts'
+import { privilegeKey } from '../../protocol/frp/token.ts'
+import type { ByteStream } from '../../protocol/stream/byte-stream.ts'
+import { prefixed } from '../../protocol/stream/prefixed.ts'
+
+/** From NewVisitorConn sent to its answer; as long as a login may take, for a hub may have to wake. */
+const ANSWER_MS = 10_000
+
+/** The service that is visited, by the port that its proxy has at the relay. */
+export interface VisitTarget {
+  type: 'tcp' | 'udp'
+  port: number
+  /** "": the login is enough, or the proxy is public. */
+  visitKey: string
+}
+
+/** A visit that was accepted. Nobody reads `stream` yet. */
+export interface VisitorConn {
+  stream: ByteStream
+  features: ReadonlySet<string>
+}
+
+/** Whether the relay itself said no: to ask again would change nothing. */
+export function isRefusal(error: unknown): boolean {
+  return error instanceof FrpError && (error.code === 'VISIT_REFUSED' || error.code === 'MESSAGE_UNEXPECTED')
+}
+
+/**
+ * Asks for a visit over a fresh stream; `runId` is that of the login, "" without one. Rejects with VISIT_REFUSED
+ * (the relay's reason), TIMEOUT after 10 s, or what ended the stream; the stream is then destroyed.
+ */
+export function askVisit(
+  stream: ByteStream,
+  target: VisitTarget,
+  runId: string,
+  runtime: Runtime,
+): Promise<VisitorConn> {
+  return new Promise((resolve, reject) => {
+    let channel: MessageChannel | undefined
+    const fail = (error: Error): void => {
+      deadline.cancel()
+      channel?.destroy(error)
+      reject(error)
+    }
+    const deadline = runtime.after(ANSWER_MS, () =>
+      fail(new FrpError('TIMEOUT', `no answer to the visit within ${ANSWER_MS / 1000} s`)),
+    )
+    // Paused, so that no answer can come before `channel` is set; a stream that is closed already says so at once.
+    stream.pause()
+    const opened = new MessageChannel(stream, {
+      onMessage: (message) => {
+        deadline.cancel()
+        if (message.type !== 'NewVisitorConnResp') {
+          fail(new FrpError('MESSAGE_UNEXPECTED', `${message.type} came where NewVisitorConnResp was due`))
+        } else if (message.error !== '') {
+          fail(new FrpError('VISIT_REFUSED', message.error))
+        } else {
+          const rest = opened.detach()
+          resolve({
+            stream: prefixed(rest.stream, rest.head),
+            features: new Set(message.edgefrp?.features ?? []),
+          })
+        }
+      },
+      onEnd: () => fail(new FrpError('LINK_CLOSED', 'EOF: the relay closed the connection before it answered')),
+      onClose: (error) => fail(error ?? new FrpError('LINK_CLOSED', 'the relay closed the connection')),
+    })
+    channel = opened
+    opened.send(visitMessage(target, runId, runtime))
+    stream.resume()
+  })
+}
+
+function visitMessage(target: VisitTarget, runId: string, runtime: Runtime): OutgoingOf<'NewVisitorConn'> {
+  const { type, port, visitKey } = target
+  const timestamp = Math.floor(runtime.nowMs() / 1000)
+  return {
+    type: 'NewVisitorConn',
+    run_id: runId,
+    proxy_name: '',
+    timestamp,
+    ...(visitKey === '' ? {} : { sign_key: privilegeKey(runtime.crypto, visitKey, timestamp) }),
+    edgefrp: { v: 1, features: ['half-close'], type, port },
+  }
+}
