@@ -104,7 +104,10 @@ class SocketLink implements Link {
   destroy(reason?: Error): void {
     if (this.inlet.isClosed) return
     this.close(reason ?? new FrpError('STREAM_ABORTED', 'connection aborted by this side'))
-    this.reset()
+    const { writableEnded, writableFinished, writableLength } = this.socket
+    // While the FIN is on its way libuv refuses to reset (uv_tcp_close_reset), and Node then loses the open handle.
+    if (writableEnded && !writableFinished && writableLength === 0) this.socket.once('finish', () => this.reset())
+    else this.reset()
   }
 
   pause(): void {

@@ -18,8 +18,12 @@ export interface ApiDoor {
  * same connection may be for a tunnel.
  */
 export function apiDoor(app: RelayApp): ApiDoor {
-  const server = createServer(getRequestListener((request) => app.fetch(request)))
-  server.maxRequestsPerSocket = 1
+  const answer = getRequestListener((request) => app.fetch(request))
+  const server = createServer((request, response) => {
+    // Closed by us after the answer; `maxRequestsPerSocket` would say so and wait for the user to close.
+    response.shouldKeepAlive = false
+    void answer(request, response)
+  })
   server.timeout = REQUEST_MS
   return {
     accept(socket, head) {

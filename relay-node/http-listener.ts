@@ -16,11 +16,13 @@ export interface HttpDoor {
 /** Serves a user's HTTP connection from its first byte; `head` are bytes of it that were read before. */
 export function acceptHttp(door: HttpDoor, user: Link, addresses: Addresses, head?: Uint8Array): void {
   const { relay, scheme, api } = door
+  const { limits } = relay.options.edgefrp
   const http = new HttpUser(user, {
     ingress: relay.http,
     addresses,
     scheme,
-    headTimeoutMs: relay.options.edgefrp.limits.headerTimeoutSeconds * 1000,
+    headLimits: { bytes: limits.httpHeadBytes, fields: limits.httpFields },
+    headTimeoutMs: limits.headerTimeoutSeconds * 1000,
     idleTimeoutMs: IDLE_TIMEOUT_MS,
     api,
   })

@@ -5,12 +5,12 @@ import { codeOf, type ErrorCode, FrpError, messageOf } from '../contract/errors.
 import type { Runtime } from '../contract/runtime.ts'
 import { socketStream } from '../node/socket.ts'
 import type { ServerTls } from '../node/tls.ts'
-import { type Fields, HeadReader, type RequestHead, readRequestHead } from '../protocol/http1/head.ts'
+import { type Fields, type HeadLimits, HeadReader, type RequestHead, readRequestHead } from '../protocol/http1/head.ts'
 import type { Link } from '../protocol/stream/byte-stream.ts'
 import type { Addresses, PeerInfo } from '../relay/ingress.ts'
+import type { Refusals } from '../relay/refusals.ts'
 import { readUntil, type Speech, speechOf } from './first-bytes.ts'
 import { answerAndClose } from './plain-answer.ts'
-import type { Refusals } from './refusals.ts'
 import { acceptWebsocket } from './websocket-door.ts'
 
 /** Where a port's connections go once it is known what they are. */
@@ -35,8 +35,10 @@ export interface PortMuxOptions {
   isTlsForced: boolean
   /** From accept to here: what the connection is must be known, TLS and request head included. */
   headerTimeoutMs: number
-  /** Largest WebSocket message of a client that has logged in. */
+  headLimits: HeadLimits
+  /** Largest WebSocket message of a client that has logged in, and before that. */
   maxMessageBytes: number
+  maxMessageBytesBeforeLogin: number
   refusals: Refusals
 }
 
@@ -113,7 +115,7 @@ export class PortMux {
 
   /** Reads until it is known what the connection speaks, and for HTTP its first head. */
   private async open(socket: Duplex): Promise<{ opening: Opening; bytes: Uint8Array }> {
-    const reader = new HeadReader(readRequestHead)
+    const reader = new HeadReader(readRequestHead, this.options.headLimits)
     let isHttp = false
     const look = (chunk: Uint8Array): Opening | undefined => {
       const speech = isHttp ? 'http' : speechOf(chunk[0] ?? 0)
@@ -154,6 +156,7 @@ export class PortMux {
           tls: this.options.tls,
           isTlsForced,
           maxMessageBytes: this.options.maxMessageBytes,
+          maxMessageBytesBeforeLogin: this.options.maxMessageBytesBeforeLogin,
         },
       )
     } else if (path.startsWith(`${OWN_PATH}/`)) {

@@ -6,6 +6,7 @@ import { serverTls } from '../node/tls.ts'
 import { relayApp } from '../relay/api/app.ts'
 import type { KeepAliveTimes } from '../relay/connection.ts'
 import { formatAddress, type Ports } from '../relay/ingress.ts'
+import type { Refusals } from '../relay/refusals.ts'
 import { Relay } from '../relay/relay.ts'
 import { addressesOf } from './addresses.ts'
 import { apiDoor } from './api-door.ts'
@@ -14,7 +15,6 @@ import { ConnectionLimit, maxConnections } from './connection-limit.ts'
 import { acceptHttp, type HttpDoor } from './http-listener.ts'
 import { listenTcp, portOf } from './listen.ts'
 import { type Doors, PortMux } from './port-mux.ts'
-import { Refusals } from './refusals.ts'
 import { openTcpPort } from './tcp.ts'
 import { openUdpPort } from './udp.ts'
 
@@ -48,7 +48,7 @@ export async function startServer(options: FrpsOptions, runtime: Runtime): Promi
     ports: userPorts(options, runtime, limit),
     keepAlive: keepAliveOf(options),
   })
-  const listeners = new Listeners(options, runtime, limit)
+  const listeners = new Listeners(options, runtime, limit, relay.refusals)
   const { bindAddr, bindPort, proxyBindAddr, vhostHTTPPort } = options
   const isShared = vhostHTTPPort > 0 && vhostHTTPPort === bindPort && bindAddr === proxyBindAddr
   const doors = doorsOf(relay, options, runtime)
@@ -98,11 +98,11 @@ class Listeners {
   private readonly tls: ReturnType<typeof serverTls>
   private readonly servers: Server[] = []
 
-  constructor(options: FrpsOptions, runtime: Runtime, limit: ConnectionLimit) {
+  constructor(options: FrpsOptions, runtime: Runtime, limit: ConnectionLimit, refusals: Refusals) {
     this.options = options
     this.runtime = runtime
     this.limit = limit
-    this.refusals = new Refusals(runtime)
+    this.refusals = refusals
     this.tls = serverTls(options.transport.tls)
   }
 
@@ -117,7 +117,9 @@ class Listeners {
       tls: this.tls,
       isTlsForced: this.options.transport.tls.force,
       headerTimeoutMs: limits.headerTimeoutSeconds * 1000,
+      headLimits: { bytes: limits.httpHeadBytes, fields: limits.httpFields },
       maxMessageBytes: limits.maxMessageBytes,
+      maxMessageBytesBeforeLogin: Math.min(limits.bytesBeforeLogin, limits.maxMessageBytes),
       refusals: this.refusals,
     })
     const onConnection = (socket: Socket): void => {

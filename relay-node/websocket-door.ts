@@ -28,8 +28,9 @@ export interface WebsocketDoor {
   accept: (link: Link, peer: PeerInfo, head?: Uint8Array) => void
   tls: ServerTls
   isTlsForced: boolean
-  /** Largest message in bytes once a first message was accepted. */
+  /** Largest message in bytes once a first message was accepted, and before that. */
   maxMessageBytes: number
+  maxMessageBytesBeforeLogin: number
 }
 
 /**
@@ -39,7 +40,9 @@ export interface WebsocketDoor {
  */
 export async function acceptWebsocket(request: UpgradeRequest, door: WebsocketDoor): Promise<void> {
   const { socket, raw, head, rest } = request
-  const link = acceptUpgrade({ method: head.method, fields: headerFields(head.fields) }, socket, rest.slice(), { raw })
+  const upgrade = { method: head.method, fields: headerFields(head.fields) }
+  const maxMessageBytes = door.maxMessageBytesBeforeLogin
+  const link = acceptUpgrade(upgrade, socket, rest.slice(), { raw, maxMessageBytes })
   const onAccepted = (): void => {
     link.maxMessageBytes = door.maxMessageBytes
   }

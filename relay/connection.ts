@@ -1,15 +1,15 @@
-import { FrpError } from '../contract/errors.ts'
+import { FrpError, messageOf } from '../contract/errors.ts'
 import type { Deadline, Runtime } from '../contract/runtime.ts'
 import { MessageChannel } from '../protocol/frp/message-channel.ts'
 import type { Message } from '../protocol/frp/messages.ts'
 import type { ByteStream, Link, StreamHandler } from '../protocol/stream/byte-stream.ts'
 import { KeepAlive } from '../protocol/yamux/keep-alive.ts'
-import type { MemoryBudget } from '../protocol/yamux/memory-budget.ts'
-import { Session, type SessionOptions } from '../protocol/yamux/session.ts'
+import { MemoryBudget } from '../protocol/yamux/memory-budget.ts'
+import { type FrameRate, Session, type SessionOptions } from '../protocol/yamux/session.ts'
 import { YamuxStream } from '../protocol/yamux/stream.ts'
 import type { Control } from './control.ts'
 import type { PeerInfo } from './ingress.ts'
-import { BYTES_BEFORE_LOGIN, FIRST_MESSAGE_MS, STREAMS_BEFORE_LOGIN } from './limits.ts'
+import { CLOSE_MS, HALF_CLOSED_LOOK_MS, STREAMS_BEFORE_LOGIN } from './limits.ts'
 import { SAVED_VERSION, type SavedConnection, type SavedControl, type SavedVisit } from './saved.ts'
 
 export interface KeepAliveTimes {
@@ -19,8 +19,14 @@ export interface KeepAliveTimes {
 
 export interface ConnectionOptions {
   runtime: Runtime
+  /** From here to the first accepted first message; also for the first message of each later stream. */
+  handshakeMs: number
+  /** Bytes held before that, and streams and bytes after it. */
+  bytesBeforeLogin: number
   maxStreams: number
   memoryBytes: number
+  /** Frames that carry nothing. */
+  idleFrames: FrameRate
   /** Shared by all sessions of an isolate; undefined: each has its own. */
   memoryBudget?: MemoryBudget | undefined
   /** Absent: nobody is pinged (a relay that sleeps). */
@@ -29,19 +35,18 @@ export interface ConnectionOptions {
   onFirstMessage: (connection: Connection, channel: MessageChannel, message: Message, stream: ByteStream) => void
   /** Once, at the first accepted first message. */
   onAccepted: (connection: Connection) => void
-  onClose: (connection: Connection) => void
+  /** `error`: why it ended, if not by the peer's own clean end. */
+  onClose: (connection: Connection, error: FrpError | undefined) => void
 }
 
 /** yamux frames begin with version 0, which is no type byte of frp's messages. */
 const YAMUX_VERSION = 0
-/** How long a peer has to close a connection that we ended. */
-const CLOSE_MS = 5_000
 /** frpc opens it first (frp: the control connection is stream 1). */
 const CONTROL_STREAM = 1
 
 /**
  * One connection from outside. Its first byte tells yamux from a single frp stream; each frp stream's first
- * message goes to the relay. Until one was accepted it has `FIRST_MESSAGE_MS` in all, one stream, and little memory.
+ * message goes to the relay. Until one was accepted it has `handshakeMs` in all, one stream, and little memory.
  */
 export class Connection implements StreamHandler {
   readonly peer: PeerInfo
@@ -54,7 +59,10 @@ export class Connection implements StreamHandler {
   private session: Session | undefined
   private keepAlive: KeepAlive | undefined
   private deadline: Deadline | undefined
-  private isAccepted = false
+  /** The next look at streams that the peer does not end. */
+  private halfClosed: Deadline | undefined
+  /** A first message was accepted. */
+  isAccepted = false
   private isClosed = false
   /** Streams whose first message has not come. */
   private opening = 0
@@ -67,10 +75,20 @@ export class Connection implements StreamHandler {
   }
 
   start(head?: Uint8Array): void {
-    this.deadline = this.options.runtime.after(FIRST_MESSAGE_MS, () =>
-      this.close(new FrpError('TIMEOUT', `no login within ${FIRST_MESSAGE_MS / 1000} s`)),
+    const { handshakeMs } = this.options
+    this.deadline = this.options.runtime.after(handshakeMs, () =>
+      this.close(new FrpError('TIMEOUT', `no login within ${handshakeMs / 1000} s`)),
     )
     this.link.attach(this, head)
+  }
+
+  get isOpen(): boolean {
+    return !this.isClosed
+  }
+
+  /** Bytes that its streams hold, and window that they were granted. */
+  get heldBytes(): number {
+    return this.session?.budget.used ?? 0
   }
 
   get isMultiplexed(): boolean {
@@ -90,6 +108,7 @@ export class Connection implements StreamHandler {
       this.keepAlive = new KeepAlive(this.session, this.options.runtime, this.options.keepAlive, () =>
         this.close(new FrpError('YAMUX_KEEPALIVE', 'the client did not answer a ping')),
       )
+      this.watchHalfClosed(this.session)
     }
   }
 
@@ -98,25 +117,26 @@ export class Connection implements StreamHandler {
     const session = this.session
     if (session === undefined || session.isClosed) return Promise.resolve(false)
     return new Promise((resolve) => {
-      const deadline = this.options.runtime.after(timeoutMs, () => resolve(false))
+      const deadline = this.options.runtime.after(timeoutMs, () => {
+        this.pongWaiters = this.pongWaiters.filter((one) => one !== waiter)
+        resolve(false)
+      })
       const answered = (): void => {
         deadline.cancel()
         resolve(true)
       }
-      this.pongWaiters.push({ id: session.ping(), answered })
+      const waiter = { id: session.nextPingId, answered }
+      this.pongWaiters.push(waiter)
+      session.ping()
     })
   }
 
   close(reason: FrpError): void {
     if (this.isClosed) return
     const { session, link } = this
-    if (session === undefined) {
-      link.destroy(reason)
-    } else {
-      // Gently, so that an answer that was written still arrives; then for good.
-      session.close(reason)
-      this.options.runtime.after(CLOSE_MS, () => link.destroy(reason))
-    }
+    if (session === undefined) link.destroy(reason)
+    // Gently, so that an answer that was written still arrives.
+    else session.close(reason)
     this.closed(reason)
   }
 
@@ -196,30 +216,40 @@ export class Connection implements StreamHandler {
   }
 
   private sessionOptions(): SessionOptions {
-    const { runtime, memoryBudget } = this.options
+    const { runtime, memoryBudget, memoryBytes, idleFrames } = this.options
     return {
       role: 'server',
       nowMs: () => runtime.monotonicMs(),
+      idleFrames,
+      memoryBudget: memoryBudget ?? new MemoryBudget(memoryBytes),
       onStream: (stream) => this.openStream(stream),
       onClose: (error) => this.closed(error),
       onPong: (id) => this.ponged(id),
-      ...(memoryBudget === undefined ? {} : { memoryBudget }),
     }
   }
 
   private startSession(head: Uint8Array): void {
     const session = new Session(this.link, this.sessionOptions())
     session.maxStreams = STREAMS_BEFORE_LOGIN
-    session.maxHeldBytes = BYTES_BEFORE_LOGIN
+    session.maxHeldBytes = this.options.bytesBeforeLogin
     this.session = session
     session.start(head)
+  }
+
+  /** Only where the clock runs anyway, with pings: a relay that sleeps is not woken for it. */
+  private watchHalfClosed(session: Session): void {
+    this.halfClosed = this.options.runtime.after(HALF_CLOSED_LOOK_MS, () => {
+      session.tick(this.options.runtime.monotonicMs())
+      this.watchHalfClosed(session)
+    })
   }
 
   private openStream(stream: ByteStream, head?: Uint8Array): void {
     let isFirst = true
     this.opening += 1
-    const deadline = this.options.runtime.after(FIRST_MESSAGE_MS, () =>
-      channel.destroy(new FrpError('TIMEOUT', `no message within ${FIRST_MESSAGE_MS / 1000} s`)),
+    const { handshakeMs } = this.options
+    const deadline = this.options.runtime.after(handshakeMs, () =>
+      channel.destroy(new FrpError('TIMEOUT', `no message within ${handshakeMs / 1000} s`)),
     )
     // Paused, so that no message can come before `channel` is there to answer it.
     stream.pause()
@@ -231,13 +261,15 @@ export class Connection implements StreamHandler {
           isFirst = false
           this.opening -= 1
           deadline.cancel()
-          this.options.onFirstMessage(this, channel, message, stream)
+          this.onFirstMessage(channel, message, stream)
         },
         onEnd: () => channel.end(),
         onClose: (error) => {
           deadline.cancel()
           if (isFirst) this.opening -= 1
           isFirst = false
+          // The session says itself why it ended, right after its streams.
+          if (this.session?.isClosed === true) return
           if (!this.isAccepted && error !== undefined) this.close(asFrpError(error))
           else if (stream === this.link) this.closed(error)
         },
@@ -245,6 +277,18 @@ export class Connection implements StreamHandler {
       head === undefined ? {} : { head },
     )
     stream.resume()
+  }
+
+  /** What goes wrong with it ends this connection, and nothing else. */
+  private onFirstMessage(channel: MessageChannel, message: Message, stream: ByteStream): void {
+    try {
+      this.options.onFirstMessage(this, channel, message, stream)
+    } catch (error) {
+      if (!(error instanceof FrpError)) {
+        this.options.runtime.log.error(`[${this.peer.ip}] ${message.type}: ${messageOf(error)}`)
+      }
+      this.close(asFrpError(error))
+    }
   }
 
   private ponged(id: number): void {
@@ -261,11 +305,15 @@ export class Connection implements StreamHandler {
     this.isClosed = true
     this.deadline?.cancel()
     this.keepAlive?.stop()
-    this.control?.close(error === undefined ? undefined : asFrpError(error))
-    this.options.onClose(this)
+    this.halfClosed?.cancel()
+    const reason = error === undefined ? undefined : asFrpError(error)
+    this.control?.close(reason)
+    // A peer that does not close its end must not hold the link for ever.
+    if (this.session !== undefined) this.options.runtime.after(CLOSE_MS, () => this.link.destroy(reason))
+    this.options.onClose(this, reason)
   }
 }
 
-function asFrpError(error: Error): FrpError {
-  return error instanceof FrpError ? error : new FrpError('LINK_CLOSED', error.message, { cause: error })
+function asFrpError(error: unknown): FrpError {
+  return error instanceof FrpError ? error : new FrpError('LINK_CLOSED', messageOf(error), { cause: error })
 }

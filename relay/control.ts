@@ -1,10 +1,11 @@
-import { codeOf, FrpError, messageOf } from '../contract/errors.ts'
+import { FrpError, messageOf } from '../contract/errors.ts'
 import type { Deadline, Log, Runtime } from '../contract/runtime.ts'
 import type { CipherStream } from '../protocol/frp/cipher.ts'
 import { MessageChannel } from '../protocol/frp/message-channel.ts'
 import type { CloseProxy, Login, Message, NewProxy, Outgoing, Ping } from '../protocol/frp/messages.ts'
 import type { Principal, Verifier } from './auth.ts'
 import type { Connection } from './connection.ts'
+import { clientText, endText, lineText } from './error-text.ts'
 import { ProxySet, type ProxySetOptions } from './proxy-set.ts'
 import type { SavedControl } from './saved.ts'
 import { WorkConnPool } from './work-conn-pool.ts'
@@ -40,11 +41,14 @@ export interface ControlOptions {
   userConnTimeoutMs: number
   /** detailedErrorsToClient: false replaces error texts by their summary. */
   isDetailed: boolean
-  proxies: Omit<ProxySetOptions, 'control' | 'pool' | 'log'>
+  proxies: Omit<ProxySetOptions, 'control' | 'pool' | 'log' | 'onRoom'>
   /** The first valid encrypted message came: the client has the token. */
   onProved: (control: Control) => void
   onClose: (control: Control, error: Error | undefined) => void
 }
+
+/** frp's longest type has six letters; a line shows this much of one that does not exist. */
+const MAX_TYPE_LENGTH = 32
 
 /** One logged-in frpc: its messages, its pool of work connections, its proxies. */
 export class Control {
@@ -75,7 +79,13 @@ export class Control {
       waitMs: options.userConnTimeoutMs,
       request: () => this.send({ type: 'ReqWorkConn' }),
     })
-    this.proxies = new ProxySet({ ...options.proxies, control: this, pool: this.pool, log: this.log })
+    this.proxies = new ProxySet({
+      ...options.proxies,
+      control: this,
+      pool: this.pool,
+      log: this.log,
+      onRoom: () => this.channel?.resume(),
+    })
   }
 
   /** The name that frp puts before the names of proxies: none, or `user`. */
@@ -121,7 +131,13 @@ export class Control {
   }
 
   send(message: Outgoing): void {
-    if (!this.isClosed) this.channel?.send(message)
+    if (this.isClosed) return
+    try {
+      this.channel?.send(message)
+    } catch (error) {
+      // Longer than a message may be: a part of it is the client's own.
+      this.log.warn(`${message.type} was not sent: ${lineText(error)}`)
+    }
   }
 
   get isOpen(): boolean {
@@ -136,7 +152,7 @@ export class Control {
     this.channel?.end()
     this.pool.close()
     this.proxies.closeAll()
-    this.log.info(error === undefined ? 'client exit success' : `client exit: ${error.message}`)
+    this.log.info(error === undefined ? 'client exit success' : `client exit: ${endText(error)}`)
     this.options.onClose(this, error)
   }
 
@@ -147,18 +163,22 @@ export class Control {
     }
     // frp ignores a message without a handler too.
     this.handlers[message.type]?.(message)
+    if (this.proxies.isBusy) this.channel?.pause()
   }
 
   private onNewProxy(message: NewProxy): void {
+    // A name that is too long is refused, and neither answer nor line needs all of it.
+    const name = message.proxy_name.slice(0, this.options.proxies.maxNameLength)
+    const type = message.proxy_type.slice(0, MAX_TYPE_LENGTH)
     this.proxies.register(message).then(
       (remoteAddr) => {
-        this.log.info(`new proxy [${message.proxy_name}] type [${message.proxy_type}] success`)
-        this.send({ type: 'NewProxyResp', proxy_name: message.proxy_name, remote_addr: remoteAddr })
+        this.log.info(`new proxy [${name}] type [${type}] success`)
+        this.send({ type: 'NewProxyResp', proxy_name: name, remote_addr: remoteAddr })
       },
       (error: unknown) => {
-        this.log.warn(`new proxy [${message.proxy_name}] type [${message.proxy_type}] error: ${messageOf(error)}`)
-        const text = this.options.isDetailed ? clientText(error) : `new proxy [${message.proxy_name}] error`
-        this.send({ type: 'NewProxyResp', proxy_name: message.proxy_name, error: text })
+        this.log.warn(`new proxy [${name}] type [${type}] error: ${lineText(error)}`)
+        const text = this.options.isDetailed ? clientText(error) : `new proxy [${name}] error`
+        this.send({ type: 'NewProxyResp', proxy_name: name, error: text })
       },
     )
   }
@@ -191,9 +211,4 @@ export class Control {
     }
     this.heartbeat = this.options.runtime.after(timeoutMs - quietMs, () => this.watchHeartbeat())
   }
-}
-
-/** What a client may read of an error: our own texts, never those of the runtime. */
-function clientText(error: unknown): string {
-  return codeOf(error) === undefined ? 'internal error' : messageOf(error)
 }

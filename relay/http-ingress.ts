@@ -45,8 +45,10 @@ export class HttpIngress {
     return answer === undefined ? { target: route.target } : { answer }
   }
 
-  /** frp answers 404 for a name that leads nowhere, and for a service that does not answer. */
+  /** frp answers 404 for a name that leads nowhere, and for a service that does not answer; a full relay says 503. */
   async notFound(error?: FrpError): Promise<OwnAnswer> {
+    // Not the service's fault: another try may do.
+    if (error?.code === 'LIMIT') return ownAnswer(503, 'Service Unavailable', '', ['edgefrp-error', error.code])
     const page = await this.options.notFoundPage()
     return ownAnswer(404, 'Not Found', page ?? NOT_FOUND_PAGE, ['edgefrp-error', error?.code ?? 'NO_ROUTE'])
   }

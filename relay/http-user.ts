@@ -1,6 +1,13 @@
 import { codeOf, FrpError, messageOf } from '../contract/errors.ts'
 import type { Deadline } from '../contract/runtime.ts'
-import { Fields, HeadReader, type RequestHead, readRequestHead, serializeResponseHead } from '../protocol/http1/head.ts'
+import {
+  Fields,
+  type HeadLimits,
+  HeadReader,
+  type RequestHead,
+  readRequestHead,
+  serializeResponseHead,
+} from '../protocol/http1/head.ts'
 import { HEAD_ROOM } from '../protocol/limits.ts'
 import type { Link, StreamHandler } from '../protocol/stream/byte-stream.ts'
 import type { HttpIngress } from './http-ingress.ts'
@@ -15,6 +22,7 @@ export interface HttpUserOptions {
   ingress: HttpIngress
   addresses: Addresses
   scheme: 'http' | 'https'
+  headLimits: HeadLimits
   /** From the first byte to the end of a head. */
   headTimeoutMs: number
   /** How long a connection may be idle between two requests. */
@@ -30,7 +38,7 @@ const LINGER_MS = 5_000
 export class HttpUser implements StreamHandler {
   readonly user: Link
   readonly options: HttpUserOptions
-  private readonly reader = new HeadReader(readRequestHead)
+  private readonly reader: HeadReader<RequestHead>
   private run: HttpRun | undefined
   private deadline: Deadline | undefined
   private isOver = false
@@ -45,6 +53,7 @@ export class HttpUser implements StreamHandler {
   constructor(user: Link, options: HttpUserOptions) {
     this.user = user
     this.options = options
+    this.reader = new HeadReader(readRequestHead, options.headLimits)
   }
 
   start(head?: Uint8Array): void {

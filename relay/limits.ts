@@ -1,11 +1,11 @@
 /** Bounds of the relay that no configuration changes; the configurable ones are `edgefrp.limits`. */
 
-/** frp: sub-second reads make a login at most this long (connReadTimeout); ours counts per connection. */
-export const FIRST_MESSAGE_MS = 10_000
 /** Streams of a connection that has not logged in: the Login stream itself. */
 export const STREAMS_BEFORE_LOGIN = 1
-/** Bytes held for a connection that has not logged in: a Login is at most 10 KiB. */
-export const BYTES_BEFORE_LOGIN = 64 * 1024
+/** How long a peer has to close a connection that we ended. */
+export const CLOSE_MS = 5_000
+/** How often streams that the peer should have ended long ago are looked for; yamux gives them 5 minutes. */
+export const HALF_CLOSED_LOOK_MS = 30_000
 /** How long the owner of a name that somebody else claims may take to answer a ping. */
 export const PROBE_MS = 2_000
 /** Two sessions with one run id replace each other at most this often. */
@@ -17,16 +17,11 @@ export const MAX_WAITING_USERS = 1_024
 /** How long a raised pool target outlives the last time that the pool was empty. */
 export const POOL_COOL_DOWN_MS = 10_000
 
-/** Longest name of a proxy, user or client id; log lines and tables stay readable. */
-export const MAX_NAME_LENGTH = 255
+/** Messages about proxies of one client that wait for their turn; then its control stream is not read on. */
+export const MAX_WAITING_MESSAGES = 64
 /** frp: annotations of one proxy (pkg/config/v1/validation). */
 export const MAX_ANNOTATION_BYTES = 262_144
-/** NewProxy messages a second once the burst is used up. */
-export const NEW_PROXY_PER_SECOND = 20
 
-/** UDP: peers of one proxy, how long they are remembered, and how long an answer may come after them. */
-export const MAX_UDP_PEERS = 4_096
-export const UDP_PEER_MS = 60_000
 /** frp pkg/proto/udp: queue of datagrams that wait for the work connection. */
 export const MAX_UDP_QUEUE = 1_024
 /** frp server/proxy/udp.go: a work connection without any message for this long is closed. */
@@ -41,9 +36,8 @@ export const RANDOM_PORT_TRIES = 5
 /** Names with a remembered port; the oldest is forgotten. */
 export const MAX_REMEMBERED_PORTS = 10_000
 
-/** Offline proxies and clients that the registry remembers, and for how long (frp: 7 days). */
-export const MAX_REMEMBERED_OFFLINE = 10_000
-export const OFFLINE_MS = 7 * 24 * 3_600_000
+/** Domains times locations of one http proxy: a message of 10 KiB could name a million. */
+export const MAX_ROUTES = 1_024
 
 /** frp pkg/util/vhost/http.go: IdleConnTimeout of a connection to a client's web server. */
 export const IDLE_UPSTREAM_MS = 60_000

@@ -29,6 +29,8 @@ export interface LoginDoorOptions {
   /** What this relay speaks beyond frp. */
   features: readonly string[]
   proxies: ControlOptions['proxies']
+  /** The token is right; the login may still have to wait. */
+  onVerified: (connection: Connection) => void
 }
 
 /** Lets clients in: Login, its answer, and who owns a run id when two claim it. */
@@ -59,7 +61,21 @@ export class LoginDoor {
   }
 
   open(connection: Connection, channel: MessageChannel, login: Login): void {
-    this.queue.enter(() => this.enter(connection, channel, login))
+    let principal: Principal
+    try {
+      if (connection.control !== undefined) throw new FrpError('LOGIN_REFUSED', 'second login on one connection')
+      principal = this.options.verifier.verifyLogin(login)
+      this.checkNames(login)
+    } catch (error) {
+      this.refuse(connection, channel, error)
+      return
+    }
+    // Only right tokens wait in line: wrong ones must not make it long.
+    this.options.onVerified(connection)
+    this.queue.enter(
+      () => connection.isOpen,
+      () => this.enter(connection, channel, login, principal),
+    )
   }
 
   /** Goes on with a client after sleep. */
@@ -71,14 +87,11 @@ export class LoginDoor {
     return control
   }
 
-  private enter(connection: Connection, channel: MessageChannel, login: Login): void {
+  private enter(connection: Connection, channel: MessageChannel, login: Login, principal: Principal): void {
     const { peer } = connection
     const { log } = this.runtime
-    let principal: Principal
     try {
-      if (connection.control !== undefined) throw new FrpError('LOGIN_REFUSED', 'second login on one connection')
-      principal = this.options.verifier.verifyLogin(login)
-      this.check(login)
+      this.checkOnline(login)
     } catch (error) {
       this.refuse(connection, channel, error)
       return
@@ -119,7 +132,7 @@ export class LoginDoor {
     channel.end()
   }
 
-  private check(login: Login): void {
+  private checkNames(login: Login): void {
     const max = this.options.options.edgefrp.limits.maxNameLength
     for (const field of ['user', 'client_id', 'run_id'] as const) {
       const { length } = login[field]
@@ -128,6 +141,9 @@ export class LoginDoor {
         throw new FrpError('LOGIN_REFUSED', `${field} contains control characters`)
       }
     }
+  }
+
+  private checkOnline(login: Login): void {
     if (login.client_id === '') return
     for (const control of this.options.registry.clients) {
       const other = control.state.login

@@ -6,7 +6,7 @@ import { TokenBucket } from '../protocol/stream/throttle.ts'
 import type { Control } from './control.ts'
 import type { Directory } from './directory.ts'
 import type { Joins } from './joins.ts'
-import { MAX_ANNOTATION_BYTES, PROBE_MS } from './limits.ts'
+import { MAX_ANNOTATION_BYTES, MAX_WAITING_MESSAGES, PROBE_MS } from './limits.ts'
 import { PROXY_TYPES, type ProxyContext, type ProxyType, type RelayProxy } from './proxies/table.ts'
 import { type ProxyStats, WorkConns } from './proxy.ts'
 import type { Registry } from './registry.ts'
@@ -23,6 +23,7 @@ export interface ProxySetOptions {
   registry: Registry
   visits: Visits
   joins: Joins
+  isFull: () => boolean
   /** What proxies of all types share. */
   context: Omit<ProxyContext, 'message' | 'workConns' | 'log' | 'runtime'>
   /** Key of useEncryption. */
@@ -32,6 +33,8 @@ export interface ProxySetOptions {
   maxNameLength: number
   newProxiesBurst: number
   newProxiesPerSecond: number
+  /** After `isBusy`: more messages are welcome. */
+  onRoom: () => void
 }
 
 interface Registered {
@@ -48,6 +51,7 @@ export class ProxySet {
   private readonly options: ProxySetOptions
   private readonly byName = new Map<string, Registered>()
   private last: Promise<unknown> = Promise.resolve()
+  private waiting = 0
   private isClosed = false
   private allowance: number
   private allowanceMs: number
@@ -64,9 +68,17 @@ export class ProxySet {
 
   /** Registers a proxy and starts it; returns `remote_addr`. Rejects with an FrpError that carries frp's text. */
   register(message: NewProxy): Promise<string> {
-    const registered = this.last.then(() => this.registerNow(message))
-    this.last = registered.catch(() => undefined)
-    return registered
+    try {
+      this.takeAllowance()
+    } catch (error) {
+      return Promise.reject(error)
+    }
+    return this.inLine(() => this.registerNow(message))
+  }
+
+  /** So many messages wait that the client has to wait with the next one, as it does at frps for each. */
+  get isBusy(): boolean {
+    return this.waiting >= MAX_WAITING_MESSAGES
   }
 
   /** After sleep: a proxy whose keys are still held serves again. */
@@ -89,12 +101,29 @@ export class ProxySet {
 
   /** Closes a proxy; a name that is not registered is ignored, as in frp. */
   close(name: string): void {
-    this.last = this.last.then(() => this.closeNow(name))
+    this.inLine(async () => this.closeNow(name)).catch((error: unknown) =>
+      this.options.log.error(`close proxy [${name}]: ${error}`),
+    )
   }
 
   closeAll(): void {
     this.isClosed = true
     for (const name of [...this.byName.keys()]) this.closeNow(name)
+  }
+
+  private inLine<T>(run: () => Promise<T>): Promise<T> {
+    this.waiting += 1
+    const done = this.last.then(run)
+    this.last = done.then(
+      () => this.hasRun(),
+      () => this.hasRun(),
+    )
+    return done
+  }
+
+  private hasRun(): void {
+    this.waiting -= 1
+    if (!this.isBusy) this.options.onRoom()
   }
 
   private async registerNow(message: NewProxy): Promise<string> {
@@ -177,17 +206,22 @@ export class ProxySet {
       isHalfClosing: control.has('half-close'),
       stats,
       joins: this.options.joins,
+      isFull: this.options.isFull,
     })
     return { proxy: factory({ ...context, runtime, log, message, workConns }), workConns }
   }
 
-  private checkLimits(message: NewProxy): void {
-    const { maxProxies, maxNameLength, newProxiesBurst, newProxiesPerSecond, runtime } = this.options
+  private takeAllowance(): void {
+    const { newProxiesBurst, newProxiesPerSecond, runtime } = this.options
     const now = runtime.monotonicMs()
     this.allowance = Math.min(newProxiesBurst, this.allowance + ((now - this.allowanceMs) / 1000) * newProxiesPerSecond)
     this.allowanceMs = now
     if (this.allowance < 1) throw new FrpError('LIMIT', `more than ${newProxiesPerSecond} new proxies a second`)
     this.allowance -= 1
+  }
+
+  private checkLimits(message: NewProxy): void {
+    const { maxProxies, maxNameLength } = this.options
     if (this.byName.size >= maxProxies) throw new FrpError('LIMIT', `more than ${maxProxies} proxies of one client`)
     const name = message.proxy_name
     if (name.length > maxNameLength) {

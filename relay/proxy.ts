@@ -29,6 +29,8 @@ export interface WorkConnsOptions {
   isHalfClosing: boolean
   stats: ProxyStats
   joins: Joins
+  /** The relay holds so much that it takes no new users. */
+  isFull: () => boolean
 }
 
 /** A work connection that a proxy may use, after StartWorkConn, unwrapped; or why there is none. */
@@ -53,6 +55,10 @@ export class WorkConns {
    * reader before it returns; nothing is read until then.
    */
   open(addresses: Partial<Addresses>, taker: WorkTaker): Deadline {
+    if (this.options.isFull()) {
+      taker(undefined, new FrpError('LIMIT', 'the relay holds too much to take new users'))
+      return NOTHING
+    }
     return this.options.pool.take((stream, error) => {
       if (stream === undefined) taker(undefined, error)
       else this.startWork(stream, addresses, taker)
@@ -161,6 +167,12 @@ export class WorkConns {
     if (stream.write(encodeV1(start), READ_ONLY)) started()
     else stream.attach(new Starting(started, (error) => taker(undefined, error)))
   }
+}
+
+const NOTHING: Deadline = {
+  cancel() {
+    // There is nothing to wait for.
+  },
 }
 
 /** A user who waits for a work connection: notices that the user left. */

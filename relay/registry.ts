@@ -48,6 +48,8 @@ interface Entry extends ProxyRecord {
 export class Registry {
   private readonly options: RegistryOptions
   private readonly proxies = new Map<string, Entry>()
+  /** Off line, in the order they went: the first one is forgotten first. */
+  private readonly offline = new Map<string, Entry>()
   private readonly online = new Set<Control>()
   private day: number
 
@@ -69,11 +71,13 @@ export class Registry {
   }
 
   proxyStarted(control: Control, message: NewProxy, stats: ProxyStats): void {
-    this.book()
-    const known = this.proxies.get(message.proxy_name)
-    this.proxies.delete(message.proxy_name)
-    this.proxies.set(message.proxy_name, {
-      name: message.proxy_name,
+    this.turnDays()
+    const name = message.proxy_name
+    const known = this.proxies.get(name) ?? this.offline.get(name)
+    if (known !== undefined) bookBytes(known)
+    this.offline.delete(name)
+    this.proxies.set(name, {
+      name,
       type: message.proxy_type === '' ? 'tcp' : message.proxy_type,
       user: control.user,
       clientId: control.state.login.client_id,
@@ -85,22 +89,27 @@ export class Registry {
       countedIn: 0,
       countedOut: 0,
     })
-    this.forgetOld()
   }
 
   proxyStopped(name: string): void {
-    this.book()
+    this.turnDays()
     const entry = this.proxies.get(name)
     if (entry === undefined) return
+    bookBytes(entry)
     entry.message = undefined
     entry.lastCloseMs = this.options.runtime.nowMs()
+    this.proxies.delete(name)
+    this.offline.set(name, entry)
+    this.forgetOld()
   }
 
   /** All proxies by name, with today's traffic up to now. */
   list(): readonly ProxyRecord[] {
-    this.book()
+    this.turnDays()
     this.forgetOld()
-    return [...this.proxies.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
+    const all = [...this.proxies.values(), ...this.offline.values()]
+    for (const entry of all) bookBytes(entry)
+    return all.sort((a, b) => (a.name < b.name ? -1 : 1))
   }
 
   /** Today's bytes of all proxies, and connections now. */
@@ -114,36 +123,38 @@ export class Registry {
     return { bytesIn, bytesOut, connections }
   }
 
-  /** Adds what passed since the last look to the day it is booked on, and turns the days. */
-  private book(): void {
-    for (const entry of this.proxies.values()) {
-      const today = entry.days[0]
-      if (entry.stats === undefined || today === undefined) continue
-      const { forward, backward } = entry.stats.traffic
-      today.bytesIn += forward - entry.countedIn
-      today.bytesOut += backward - entry.countedOut
-      entry.countedIn = forward
-      entry.countedOut = backward
-    }
+  /** What passed before midnight is booked on the day that ends. */
+  private turnDays(): void {
     const day = Math.floor(this.options.runtime.nowMs() / DAY_MS)
     const turned = Math.min(TRAFFIC_DAYS, Math.max(0, day - this.day))
-    this.day = Math.max(day, this.day)
-    for (let i = 0; i < turned; i++) {
-      for (const entry of this.proxies.values()) {
-        entry.days = [{ bytesIn: 0, bytesOut: 0 }, ...entry.days.slice(0, TRAFFIC_DAYS - 1)]
-      }
+    if (turned === 0) return
+    this.day = day
+    const fresh = newDays().slice(0, turned)
+    for (const entry of [...this.proxies.values(), ...this.offline.values()]) {
+      bookBytes(entry)
+      entry.days = [...fresh.map((one) => ({ ...one })), ...entry.days].slice(0, TRAFFIC_DAYS)
     }
   }
 
+  /** Called for each proxy that closes, so it looks at no more than it forgets. */
   private forgetOld(): void {
-    const offline = [...this.proxies.values()].filter((entry) => entry.message === undefined)
     const limitMs = this.options.runtime.nowMs() - this.options.offlineMs
-    const excess = offline.length - this.options.maxOffline
-    offline.sort((a, b) => (a.lastCloseMs ?? 0) - (b.lastCloseMs ?? 0))
-    offline.forEach((entry, index) => {
-      if (index < excess || (entry.lastCloseMs ?? 0) < limitMs) this.proxies.delete(entry.name)
-    })
+    for (const [name, entry] of this.offline) {
+      if (this.offline.size <= this.options.maxOffline && (entry.lastCloseMs ?? 0) >= limitMs) return
+      this.offline.delete(name)
+    }
   }
+}
+
+/** Adds what passed since the last look to the day that runs. */
+function bookBytes(entry: Entry): void {
+  const today = entry.days[0]
+  if (entry.stats === undefined || today === undefined) return
+  const { forward, backward } = entry.stats.traffic
+  today.bytesIn += forward - entry.countedIn
+  today.bytesOut += backward - entry.countedOut
+  entry.countedIn = forward
+  entry.countedOut = backward
 }
 
 function newDays(): DayTraffic[] {

@@ -1,5 +1,5 @@
 import type { FrpsOptions } from '../config/frps.ts'
-import { FrpError, messageOf } from '../contract/errors.ts'
+import { type ErrorCode, FrpError, messageOf } from '../contract/errors.ts'
 import type { Runtime } from '../contract/runtime.ts'
 import { deriveKey } from '../protocol/frp/cipher.ts'
 import type { MessageChannel } from '../protocol/frp/message-channel.ts'
@@ -16,10 +16,12 @@ import { type HttpRoutes, HttpRouteTable } from './http-routes.ts'
 import type { HttpTarget } from './http-target.ts'
 import { formatAddress, type PeerInfo, type Ports } from './ingress.ts'
 import { Joins } from './joins.ts'
-import { IDLE_UPSTREAM_MS, OFFLINE_MS } from './limits.ts'
+import { IDLE_UPSTREAM_MS } from './limits.ts'
 import { LoginDoor } from './login-door.ts'
 import { LoginGuard } from './login-guard.ts'
+import { MemoryWatch } from './memory-watch.ts'
 import { PortBook } from './ports.ts'
+import { Refusals } from './refusals.ts'
 import { Registry } from './registry.ts'
 import type { SavedConnection } from './saved.ts'
 import { NO_SLEEPERS, type Sleepers } from './sleepers.ts'
@@ -28,6 +30,9 @@ import { Visits } from './visits.ts'
 
 /** Features of our own wire that every relay speaks (an extra key in messages, which stock peers ignore). */
 const FEATURES: readonly string[] = ['half-close']
+const DAY_MS = 86_400_000
+/** Ends that need no line: a stranger who left, our own end, and what has a line already. */
+const UNTOLD: readonly ErrorCode[] = ['LINK_CLOSED', 'STREAM_CUT', 'STREAM_RESET', 'SESSION_ENDED', 'LOGIN_THROTTLED']
 
 export interface RelayParts {
   runtime: Runtime
@@ -56,8 +61,10 @@ export class Relay {
   readonly options: FrpsOptions
   readonly visits: Visits
   readonly joins = new Joins()
+  readonly refusals: Refusals
   private readonly parts: RelayParts
   private readonly runtime: Runtime
+  private readonly memory: MemoryWatch
   private readonly verifier: Verifier
   private readonly logins: LoginDoor
   private readonly visitDoor: VisitDoor
@@ -73,9 +80,11 @@ export class Relay {
     this.parts = parts
     this.runtime = runtime
     this.options = options
+    this.refusals = new Refusals(runtime)
+    this.memory = new MemoryWatch(runtime, limits.maxMemoryBytes, () => this.heldBytes)
     this.verifier = new TokenVerifier(options, runtime)
     this.visits = new Visits(runtime)
-    this.registry = new Registry({ runtime, maxOffline: limits.maxRemembered, offlineMs: OFFLINE_MS })
+    this.registry = new Registry({ runtime, maxOffline: limits.maxRemembered, offlineMs: limits.rememberDays * DAY_MS })
     const guard = new LoginGuard(runtime, {
       failuresBurst: limits.failedLoginsBurst,
       failuresPerSecond: limits.failedLoginsPerSecond,
@@ -94,6 +103,7 @@ export class Relay {
       sleepers,
       guard,
       isDetailed: options.detailedErrorsToClient,
+      maxNameLength: limits.maxNameLength,
       features,
     })
     this.logins = new LoginDoor({
@@ -105,6 +115,7 @@ export class Relay {
       sleepers,
       features,
       proxies: this.proxySetOptions(routes),
+      onVerified: (connection) => this.pending.delete(connection),
     })
   }
 
@@ -138,6 +149,14 @@ export class Relay {
     return this.logins.clientCount
   }
 
+  /** Bytes that streams of clients hold, and window that they were granted. */
+  get heldBytes(): number {
+    if (this.parts.memoryBudget !== undefined) return this.parts.memoryBudget.used
+    let sum = 0
+    for (const connection of this.connections) sum += connection.heldBytes
+    return sum
+  }
+
   /** Ends all connections. */
   close(): void {
     for (const connection of [...this.connections]) {
@@ -149,15 +168,21 @@ export class Relay {
     const { limits } = this.options.edgefrp
     const connection = new Connection(link, peer, {
       runtime: this.runtime,
+      handshakeMs: limits.handshakeTimeoutSeconds * 1000,
+      bytesBeforeLogin: limits.bytesBeforeLogin,
+      idleFrames: { perSecond: limits.idleFramesPerSecond, burst: limits.idleFramesBurst },
       maxStreams: limits.maxStreamsPerClient,
       memoryBytes: limits.sessionMemoryBytes,
       memoryBudget: this.parts.memoryBudget,
       keepAlive: this.parts.keepAlive,
       onFirstMessage: (from, channel, message, stream) => this.onFirstMessage(from, channel, message, stream),
       onAccepted: (accepted) => this.pending.delete(accepted),
-      onClose: (closed) => {
+      onClose: (closed, error) => {
         this.connections.delete(closed)
         this.pending.delete(closed)
+        if (!closed.isAccepted && error !== undefined && !UNTOLD.includes(error.code)) {
+          this.refusals.report(formatAddress(peer.ip, peer.port), error.message)
+        }
       },
     })
     this.connections.add(connection)
@@ -219,6 +244,7 @@ export class Relay {
       registry: this.registry,
       visits: this.visits,
       joins: this.joins,
+      isFull: () => this.memory.isFull,
       key: deriveKey(runtime.crypto, options.auth.token),
       maxPorts: options.maxPortsPerClient,
       maxProxies: limits.maxProxiesPerClient,
@@ -231,6 +257,8 @@ export class Relay {
         udpPorts: new PortBook(runtime, ranges),
         httpRoutes: options.vhostHTTPPort > 0 ? routes : undefined,
         subDomainHost: options.subDomainHost,
+        udpSessions: limits.udpSessionsPerProxy,
+        udpIdleMs: limits.udpIdleSeconds * 1000,
         idleUpstreamMs: parts.idleUpstreamMs ?? IDLE_UPSTREAM_MS,
       },
     }

@@ -1,10 +1,11 @@
-import { FrpError, messageOf } from '../contract/errors.ts'
+import { FrpError } from '../contract/errors.ts'
 import type { Runtime } from '../contract/runtime.ts'
 import type { MessageChannel } from '../protocol/frp/message-channel.ts'
 import type { NewVisitorConn } from '../protocol/frp/messages.ts'
 import type { ByteStream } from '../protocol/stream/byte-stream.ts'
 import { prefixed } from '../protocol/stream/prefixed.ts'
 import type { Connection } from './connection.ts'
+import { clientText, lineText } from './error-text.ts'
 import { formatAddress } from './ingress.ts'
 import type { LoginGuard } from './login-guard.ts'
 import type { Sleepers } from './sleepers.ts'
@@ -17,6 +18,7 @@ export interface VisitDoorOptions {
   /** Wrong visit keys count as failed logins of their address. */
   guard: LoginGuard
   isDetailed: boolean
+  maxNameLength: number
   features: readonly string[]
 }
 
@@ -66,14 +68,15 @@ export class VisitDoor {
 
   private refuse(connection: Connection, channel: MessageChannel, message: NewVisitorConn, error: unknown): void {
     const { ip, port } = connection.peer
-    const { isThrottled, report } = this.options.guard.failed(ip)
-    if (report > 0) this.options.runtime.log.warn(`visitor [${formatAddress(ip, port)}]: ${messageOf(error)}`)
+    const { guard, maxNameLength } = this.options
+    const { isThrottled, report } = guard.failed(ip)
+    if (report > 0) this.options.runtime.log.warn(`visitor [${formatAddress(ip, port)}]: ${lineText(error)}`)
     if (isThrottled) {
       connection.close(new FrpError('LOGIN_THROTTLED', `too many refused visits from ${ip}`))
       return
     }
-    const text = this.options.isDetailed ? messageOf(error) : 'register visitor conn error'
-    channel.send({ type: 'NewVisitorConnResp', proxy_name: message.proxy_name, error: text })
+    const text = this.options.isDetailed ? clientText(error) : 'register visitor conn error'
+    channel.send({ type: 'NewVisitorConnResp', proxy_name: message.proxy_name.slice(0, maxNameLength), error: text })
     channel.end()
   }
 }

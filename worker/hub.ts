@@ -33,6 +33,7 @@ export class Hub extends DurableObject<Env> {
   private readonly http: HttpDoor
   private readonly app: RelayApp
   private readonly refusal: string | undefined
+  private readonly budget = ISOLATE_BUDGET
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env)
@@ -55,7 +56,7 @@ export class Hub extends DurableObject<Env> {
         wake: (keys) => this.sleep.wake(keys),
         wakeConnection: (name) => this.sleep.wakeConnection(name),
       },
-      memoryBudget: ISOLATE_BUDGET,
+      memoryBudget: this.budget,
       idleUpstreamMs: IDLE_UPSTREAM_MS,
     })
     this.sleep = new Sleep({ ctx, runtime: this.runtime, relay: this.relay, store, directory })

@@ -43,7 +43,7 @@ export class Sleep {
   private readonly working = new Set<HubSocket>()
   /** Requests and other things under way that have no place in a snapshot. */
   private underWay = 0
-  private isRetrying = false
+  private retry: ReturnType<typeof setTimeout> | undefined
 
   constructor(options: SleepOptions) {
     this.options = options
@@ -91,6 +91,19 @@ export class Sleep {
       if (socket.isDirty) isSaved = this.save(name, socket, connection) && isSaved
     }
     if (!isSaved) this.stayAwake()
+    else if (this.retry !== undefined) {
+      clearTimeout(this.retry)
+      this.retry = undefined
+    }
+  }
+
+  /** Nothing is under way and everything that must outlive memory is written: the platform may drop this object. */
+  get isQuiet(): boolean {
+    if (this.underWay > 0 || !this.options.runtime.isQuiet || this.retry !== undefined) return false
+    for (const { socket, connection } of this.awake.values()) {
+      if (socket.isDirty && connection.control !== undefined) return false
+    }
+    return true
   }
 
   // --- sockets
@@ -273,13 +286,14 @@ export class Sleep {
   private savedVisit(live: LiveJoin): SavedVisit | undefined {
     const visitor = this.endOf(live.user)
     const work = this.endOf(live.work)
-    if (visitor === undefined || work === undefined) return undefined
-    return { proxyName: live.proxyName, visitor, work, wrapped: saveWrap(live.wrapped, live.work) }
+    const wrapped = saveWrap(live.wrapped, live.work)
+    if (visitor === undefined || work === undefined || wrapped === undefined) return undefined
+    return { proxyName: live.proxyName, visitor, work, wrapped }
   }
 
   private endOf(stream: ByteStream): SavedEnd | undefined {
     if (stream instanceof UserSocket) {
-      return stream.isBetweenMessages ? { connection: stream.name, stream: 0 } : undefined
+      return stream.isSavable ? { connection: stream.name, stream: 0 } : undefined
     }
     for (const [name, { connection }] of this.awake) {
       const id = connection.idOf(stream)
@@ -289,10 +303,8 @@ export class Sleep {
   }
 
   private stayAwake(): void {
-    if (this.isRetrying) return
-    this.isRetrying = true
-    setTimeout(() => {
-      this.isRetrying = false
+    this.retry ??= setTimeout(() => {
+      this.retry = undefined
       this.settle()
     }, RETRY_MS)
   }

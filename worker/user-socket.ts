@@ -43,9 +43,11 @@ export class UserSocket implements ByteStream {
     this.name = name
   }
 
-  /** No frame of the service is half here: nothing but the socket itself has to be kept. */
-  get isBetweenMessages(): boolean {
-    return this.payloadLeft < 0 && this.parts.length === 0 && this.inlet.bytesWaiting === 0
+  /** Nothing but the socket itself has to be kept: no half frame of the service, no byte of the user, no goodbye. */
+  get isSavable(): boolean {
+    if (this.isEnded || this.isPeerClosed || this.payloadLeft >= 0 || this.parts.length > 0) return false
+    const { waiting, isKeeping, paused, ended } = this.inlet.save()
+    return this.header.isAtStart && waiting.length === 0 && !isKeeping && !paused && !ended
   }
 
   // --- from the user

@@ -22,6 +22,8 @@ export function encrypt(stream: ByteStream, key: Uint8Array, crypto: Crypto): Ci
 const SNAPSHOT_VERSION = 1
 const WRITING = 1
 const ENDED = 2
+/** Where the bits of the reading side begin. */
+const READING_SHIFT = 4
 /** Version, flags, bytes of the peer's start vector, both directions. */
 const SNAPSHOT_BYTES = 3 + 2 * CFB_STATE_BYTES + BLOCK_BYTES
 
@@ -41,11 +43,11 @@ export class CipherStream extends StreamWrapper {
     this.decryption = new Cfb(crypto, key, false)
   }
 
-  /** The state of both ciphers, in about 85 bytes. Bytes on their way are not in it: take it when none are. */
+  /** The state of both ciphers, in about 85 bytes. Take it when `isSavable`. */
   snapshot(): Uint8Array {
     const bytes = new Uint8Array(SNAPSHOT_BYTES)
     bytes[0] = SNAPSHOT_VERSION
-    bytes[1] = (this.isWriting ? WRITING : 0) | (this.isEnded ? ENDED : 0)
+    bytes[1] = (this.isWriting ? WRITING : 0) | (this.isEnded ? ENDED : 0) | (this.saveReading() << READING_SHIFT)
     bytes[2] = this.peerIvBytes
     bytes.set(this.peerIv, 3)
     bytes.set(this.encryption.save(), 3 + BLOCK_BYTES)
@@ -61,6 +63,7 @@ export class CipherStream extends StreamWrapper {
     const stream = new CipherStream(inner, key, crypto)
     stream.isWriting = ((bytes[1] ?? 0) & WRITING) !== 0
     stream.isEnded = ((bytes[1] ?? 0) & ENDED) !== 0
+    stream.loadReading((bytes[1] ?? 0) >> READING_SHIFT)
     stream.peerIvBytes = Math.min(bytes[2] ?? 0, BLOCK_BYTES)
     stream.peerIv.set(bytes.subarray(3, 3 + BLOCK_BYTES))
     stream.encryption.load(bytes.subarray(3 + BLOCK_BYTES, 3 + BLOCK_BYTES + CFB_STATE_BYTES))

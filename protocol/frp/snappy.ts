@@ -37,6 +37,9 @@ const SNAPSHOT_VERSION = 1
 const WRITING = 1
 const IDENTIFIED = 2
 const ENDED = 4
+const REST = 8
+/** Where the bits of the reading side begin. */
+const READING_SHIFT = 4
 
 export class SnappyStream extends StreamWrapper {
   private isWriting = false
@@ -54,19 +57,35 @@ export class SnappyStream extends StreamWrapper {
   private readerBuffer: Uint8Array | undefined
   private writerBuffer: Uint8Array | undefined
 
-  /** The state, with the partial chunk: mostly a few bytes, at most 75 KiB. Take it when nothing is on its way. */
+  override get isSavable(): boolean {
+    return super.isSavable && this.outgoing === undefined
+  }
+
+  /**
+   * The state, with the partial chunk: mostly a few bytes, at most 75 KiB; while the reader keeps a piece, with
+   * what follows it. Take it when `isSavable`.
+   */
   snapshot(): Uint8Array {
-    const bytes = new Uint8Array(2 + this.partialLength)
+    // While there is a rest no chunk is partial.
+    const waiting = this.rest ?? this.partial.subarray(0, this.partialLength)
+    const bytes = new Uint8Array(2 + waiting.length)
+    const flags =
+      (this.isWriting ? WRITING : 0) |
+      (this.isIdentified ? IDENTIFIED : 0) |
+      (this.isEnding ? ENDED : 0) |
+      (this.rest === undefined ? 0 : REST)
     bytes[0] = SNAPSHOT_VERSION
-    bytes[1] = (this.isWriting ? WRITING : 0) | (this.isIdentified ? IDENTIFIED : 0) | (this.isEnding ? ENDED : 0)
-    bytes.set(this.partial.subarray(0, this.partialLength), 2)
+    bytes[1] = flags | (this.saveReading() << READING_SHIFT)
+    bytes.set(waiting, 2)
     return bytes
   }
 
   /** Goes on from a snapshot, over the stream that carries on; before `attach`. */
   static restore(inner: ByteStream, bytes: Uint8Array): SnappyStream {
     const flags = bytes[1]
-    if (bytes[0] !== SNAPSHOT_VERSION || flags === undefined || bytes.length > 2 + HEAD_BYTES + MAX_CHUNK_BYTES) {
+    const isRest = ((flags ?? 0) & REST) !== 0
+    const isTooLong = !isRest && bytes.length > 2 + HEAD_BYTES + MAX_CHUNK_BYTES
+    if (bytes[0] !== SNAPSHOT_VERSION || flags === undefined || isTooLong) {
       throw new RangeError(`snapshot of a compressed stream: version ${bytes[0]}, ${bytes.length} bytes`)
     }
     const stream = new SnappyStream(inner)
@@ -74,7 +93,9 @@ export class SnappyStream extends StreamWrapper {
     stream.isIdentified = (flags & IDENTIFIED) !== 0
     stream.isEnding = (flags & ENDED) !== 0
     stream.isEnded = stream.isEnding
-    stream.partial = bytes.slice(2)
+    stream.loadReading(flags >> READING_SHIFT)
+    if (isRest) stream.rest = bytes.slice(2)
+    else stream.partial = bytes.slice(2)
     stream.partialLength = stream.partial.length
     return stream
   }

@@ -1,6 +1,6 @@
 import type { Crypto } from '../../contract/runtime.ts'
 import type { ByteStream } from '../stream/byte-stream.ts'
-import { type TokenBucket, throttle } from '../stream/throttle.ts'
+import { ThrottledStream, type TokenBucket, throttle } from '../stream/throttle.ts'
 import { StreamWrapper } from '../stream/wrapper.ts'
 import { CipherStream, encrypt } from './cipher.ts'
 import { compress, SnappyStream } from './snappy.ts'
@@ -30,12 +30,18 @@ export function wrap(stream: ByteStream, options: WrapOptions, crypto: Crypto): 
   return wrapped
 }
 
-/** State of the ciphers and compressors between `wrapped` and `raw`, outermost first; the rest is derived. */
-export function saveWrap(wrapped: ByteStream, raw: ByteStream): Uint8Array[] {
+/**
+ * State of what is between `wrapped` and `raw`, outermost first; undefined while bytes wait there that have no
+ * place in it.
+ */
+export function saveWrap(wrapped: ByteStream, raw: ByteStream): Uint8Array[] | undefined {
   const saved: Uint8Array[] = []
   let stream = wrapped
   while (stream !== raw && stream instanceof StreamWrapper) {
-    if (stream instanceof CipherStream || stream instanceof SnappyStream) saved.push(stream.snapshot())
+    if (!stream.isSavable) return undefined
+    if (stream instanceof CipherStream || stream instanceof SnappyStream || stream instanceof ThrottledStream) {
+      saved.push(stream.snapshot())
+    }
     stream = stream.below
   }
   return saved
@@ -49,14 +55,18 @@ export function reviveWrap(
   saved: readonly Uint8Array[],
 ): ByteStream {
   const { key, compression, bucket, bucketBelow } = options
+  // Innermost first, as `wrap` builds it; popped as they are needed.
   const states = [...saved]
+  const slow = (inner: ByteStream, limit: TokenBucket): ByteStream => {
+    const state = states.pop()
+    return state === undefined ? throttle(inner, limit) : ThrottledStream.restore(inner, limit, state)
+  }
   let wrapped = stream
-  if (bucket && bucketBelow) wrapped = throttle(wrapped, bucket)
-  // The cipher is below the compressor, so its state is the last one.
+  if (bucket && bucketBelow) wrapped = slow(wrapped, bucket)
   const cipher = key === undefined ? undefined : states.pop()
   if (key && cipher) wrapped = CipherStream.restore(wrapped, key, crypto, cipher)
   const snappy = compression ? states.pop() : undefined
   if (snappy) wrapped = SnappyStream.restore(wrapped, snappy)
-  if (bucket && !bucketBelow) wrapped = throttle(wrapped, bucket)
+  if (bucket && !bucketBelow) wrapped = slow(wrapped, bucket)
   return wrapped
 }

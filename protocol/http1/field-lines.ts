@@ -1,13 +1,13 @@
 import { type ErrorCode, FrpError } from '../../contract/errors.ts'
-import { MAX_HTTP_FIELDS, MAX_HTTP_HEAD_BYTES } from '../limits.ts'
 import { Fields } from './fields.ts'
+import { HEAD_LIMITS, type HeadLimits } from './head-limits.ts'
 import { CR, LF, latin1, showByte, TOKEN_BYTES, VALUE_BYTES } from './text.ts'
 
 /** Which of the two directions a message goes: it decides the code of errors and what is tolerated. */
 export type BadMessage = Extract<ErrorCode, 'HTTP_BAD_REQUEST' | 'HTTP_BAD_RESPONSE'>
 
 /** Start and end of each name and value of the head that is being read; reading is synchronous. */
-const marks = new Int32Array(MAX_HTTP_FIELDS * 4)
+let marks = new Int32Array(HEAD_LIMITS.fields * 4)
 
 const COLON = 58
 const SPACE = 32
@@ -25,8 +25,13 @@ export interface FieldLines {
  * needed. A response may end its lines with a bare LF, which Go and nginx accept from a service; a request
  * may not. The fields are made by {@link takeFields}, which must be called before the next `scanFieldLines`.
  */
-export function scanFieldLines(bytes: Uint8Array, start: number, bad: BadMessage): FieldLines | undefined {
-  const limit = Math.min(bytes.length, MAX_HTTP_HEAD_BYTES)
+export function scanFieldLines(
+  bytes: Uint8Array,
+  start: number,
+  bad: BadMessage,
+  limits: HeadLimits = HEAD_LIMITS,
+): FieldLines | undefined {
+  const limit = Math.min(bytes.length, limits.bytes)
   const isLenient = bad === 'HTTP_BAD_RESPONSE'
   let at = start
   let count = 0
@@ -36,9 +41,8 @@ export function scanFieldLines(bytes: Uint8Array, start: number, bad: BadMessage
       const next = lineEnd(bytes, at, limit, isLenient, bad)
       return next === undefined ? undefined : { end: next, count }
     }
-    if (count === MAX_HTTP_FIELDS) {
-      throw new FrpError('HTTP_HEAD_TOO_LARGE', `head has more than ${MAX_HTTP_FIELDS} fields`)
-    }
+    if (count === limits.fields) throw tooManyFields(limits)
+    if (count * 4 === marks.length) marks = grown(marks)
     const nameStart = at
     while (at < limit && TOKEN_BYTES[bytes[at] as number] === 1) at += 1
     if (at === limit) break
@@ -61,7 +65,7 @@ export function scanFieldLines(bytes: Uint8Array, start: number, bad: BadMessage
     count += 1
     at = next
   }
-  if (limit === MAX_HTTP_HEAD_BYTES) throw tooLarge()
+  if (limit === limits.bytes) throw tooLarge(limits)
   return undefined
 }
 
@@ -99,8 +103,19 @@ export function lineEnd(
 }
 
 /** The error of a head that does not end within the limit. */
-export function tooLarge(): FrpError {
-  return new FrpError('HTTP_HEAD_TOO_LARGE', `head is longer than ${MAX_HTTP_HEAD_BYTES} bytes`)
+export function tooLarge(limits: HeadLimits): FrpError {
+  return new FrpError('HTTP_HEAD_TOO_LARGE', `head is longer than ${limits.bytes} bytes`)
+}
+
+/** The error of a head with more fields than allowed. */
+export function tooManyFields(limits: HeadLimits): FrpError {
+  return new FrpError('HTTP_HEAD_TOO_LARGE', `head has more than ${limits.fields} fields`)
+}
+
+function grown(before: Int32Array<ArrayBuffer>): Int32Array<ArrayBuffer> {
+  const larger = new Int32Array(before.length * 2)
+  larger.set(before)
+  return larger
 }
 
 function badName(bytes: Uint8Array, start: number, at: number, count: number, bad: BadMessage): FrpError {

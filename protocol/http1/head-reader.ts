@@ -1,6 +1,6 @@
 import { FrpError } from '../../contract/errors.ts'
-import { MAX_HTTP_FIELDS, MAX_HTTP_HEAD_BYTES } from '../limits.ts'
-import { tooLarge } from './field-lines.ts'
+import { tooLarge, tooManyFields } from './field-lines.ts'
+import { HEAD_LIMITS, type HeadLimits } from './head-limits.ts'
 import { CR, LF } from './text.ts'
 
 /** A complete head, and how many bytes of the chunk that was fed belong to it. */
@@ -18,15 +18,17 @@ const FIRST_BYTES = 1_024
  * when it came. After a head the reader is ready for the next one.
  */
 export class HeadReader<Head extends { byteLength: number }> {
-  private readonly read: (bytes: Uint8Array) => Head | undefined
+  private readonly read: (bytes: Uint8Array, limits: HeadLimits) => Head | undefined
+  private readonly limits: HeadLimits
   private kept: Uint8Array | undefined
   private length = 0
   /** Bytes of the line that is being looked through, and lines so far. */
   private lineBytes = 0
   private lines = 0
 
-  constructor(read: (bytes: Uint8Array) => Head | undefined) {
+  constructor(read: (bytes: Uint8Array, limits: HeadLimits) => Head | undefined, limits: HeadLimits = HEAD_LIMITS) {
     this.read = read
+    this.limits = limits
   }
 
   /** Whether a part of a head is kept. */
@@ -37,13 +39,13 @@ export class HeadReader<Head extends { byteLength: number }> {
   /** Undefined: the whole chunk was used, and more is needed. Throws what the read function throws. */
   feed(chunk: Uint8Array): Found<Head> | undefined {
     if (this.length === 0) {
-      const head = this.read(chunk)
+      const head = this.read(chunk, this.limits)
       if (head !== undefined) return { head, bytesUsed: head.byteLength }
     }
     const bytesUsed = this.scan(chunk)
     this.keep(bytesUsed === chunk.length ? chunk : chunk.subarray(0, bytesUsed))
     if (!this.isAtEnd()) return undefined
-    const head = this.read((this.kept as Uint8Array).subarray(0, this.length))
+    const head = this.read((this.kept as Uint8Array).subarray(0, this.length), this.limits)
     // The scan stops at any line end that the reader could take for the last: it has answered or thrown.
     if (head === undefined) throw new FrpError('HTTP_TRUNCATED', 'a head ended before its last line')
     this.reset()
@@ -70,9 +72,7 @@ export class HeadReader<Head extends { byteLength: number }> {
         // The empty line before a request (see readRequestHead) ends nothing.
         const isEmpty = this.lineBytes === 0 && this.lines > 0
         this.lines += 1
-        if (this.lines > MAX_HTTP_FIELDS + 3) {
-          throw new FrpError('HTTP_HEAD_TOO_LARGE', `head has more than ${MAX_HTTP_FIELDS} fields`)
-        }
+        if (this.lines > this.limits.fields + 3) throw tooManyFields(this.limits)
         if (isEmpty) {
           this.lineBytes = -1
           return i + 1
@@ -87,7 +87,7 @@ export class HeadReader<Head extends { byteLength: number }> {
 
   private keep(piece: Uint8Array): void {
     const length = this.length + piece.length
-    if (length > MAX_HTTP_HEAD_BYTES) throw tooLarge()
+    if (length > this.limits.bytes) throw tooLarge(this.limits)
     const kept = this.kept
     if (kept === undefined || kept.length < length) {
       const larger = new Uint8Array(Math.max(FIRST_BYTES, length, (kept?.length ?? 0) * 2))

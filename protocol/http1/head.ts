@@ -1,12 +1,13 @@
 import { FrpError } from '../../contract/errors.ts'
-import { MAX_HTTP_HEAD_BYTES } from '../limits.ts'
 import { checkAuthority, parseTarget } from './authority.ts'
 import { type Facts, factsOf } from './facts.ts'
 import { lineEnd, scanFieldLines, takeFields, tooLarge } from './field-lines.ts'
 import type { Fields } from './fields.ts'
+import { HEAD_LIMITS, type HeadLimits } from './head-limits.ts'
 import { CR, LF, latin1, showByte, showText, TARGET_BYTES, TOKEN_BYTES, VALUE_BYTES } from './text.ts'
 
 export { Fields } from './fields.ts'
+export type { HeadLimits } from './head-limits.ts'
 export { HeadReader } from './head-reader.ts'
 export { type Framed, type HopOptions, normalizeFraming, removeHopByHop } from './hop-by-hop.ts'
 export { serializeRequestHead, serializeResponseHead } from './serialize.ts'
@@ -52,8 +53,8 @@ const SPACE = 32
 const ZERO = 48
 
 /** Reads the request head at the start of `bytes`; undefined: it is not complete. Throws HTTP_BAD_REQUEST, HTTP_HEAD_TOO_LARGE. */
-export function readRequestHead(bytes: Uint8Array): RequestHead | undefined {
-  const limit = Math.min(bytes.length, MAX_HTTP_HEAD_BYTES)
+export function readRequestHead(bytes: Uint8Array, limits: HeadLimits = HEAD_LIMITS): RequestHead | undefined {
+  const limit = Math.min(bytes.length, limits.bytes)
   // RFC 9112 2.2: one empty line before a request is forgiven; old browsers end a form with it.
   const start = bytes[0] === CR && bytes[1] === LF ? 2 : 0
   if (bytes[0] === CR && bytes.length === 1) return undefined
@@ -64,7 +65,7 @@ export function readRequestHead(bytes: Uint8Array): RequestHead | undefined {
   if (bytes[at] !== SPACE || at === start || at - start > MAX_METHOD_BYTES) throw badMethod(bytes, start, at)
   at += 1
   while (at < limit && TARGET_BYTES[bytes[at] as number] === 1) at += 1
-  if (at === limit) return incomplete(limit)
+  if (at === limit) return incomplete(limit, limits)
   const targetEnd = at
   if (bytes[at] !== SPACE || at === methodEnd + 1) {
     throw new FrpError('HTTP_BAD_REQUEST', `request line byte ${at}: ${showByte(bytes[at] as number)} in the target`)
@@ -74,10 +75,10 @@ export function readRequestHead(bytes: Uint8Array): RequestHead | undefined {
     const version = showText(latin1(bytes, at + 1, Math.min(at + 9, limit)))
     throw new FrpError('HTTP_BAD_REQUEST', `version ${version} is not HTTP/1.0 or HTTP/1.1`)
   }
-  if (at + VERSION.length + 1 >= limit) return incomplete(limit)
+  if (at + VERSION.length + 1 >= limit) return incomplete(limit, limits)
   const fieldStart = lineEnd(bytes, at + 9, limit, false, 'HTTP_BAD_REQUEST')
-  if (fieldStart === undefined) return incomplete(limit)
-  const lines = scanFieldLines(bytes, fieldStart, 'HTTP_BAD_REQUEST')
+  if (fieldStart === undefined) return incomplete(limit, limits)
+  const lines = scanFieldLines(bytes, fieldStart, 'HTTP_BAD_REQUEST', limits)
   if (lines === undefined) return undefined
 
   const text = latin1(bytes, start, lines.end)
@@ -116,8 +117,8 @@ function requestHead(method: string, target: string, minorVersion: number, field
 }
 
 /** Reads the response head at the start of `bytes`; undefined: it is not complete. Throws HTTP_BAD_RESPONSE, HTTP_HEAD_TOO_LARGE. */
-export function readResponseHead(bytes: Uint8Array): ResponseHead | undefined {
-  const limit = Math.min(bytes.length, MAX_HTTP_HEAD_BYTES)
+export function readResponseHead(bytes: Uint8Array, limits: HeadLimits = HEAD_LIMITS): ResponseHead | undefined {
+  const limit = Math.min(bytes.length, limits.bytes)
   const minorVersion = minorVersionAt(bytes, 0, limit)
   const status = statusAt(bytes, 8, limit)
   if (minorVersion < 0 || status < 0) throw badStatusLine(bytes, limit)
@@ -128,11 +129,11 @@ export function readResponseHead(bytes: Uint8Array): ResponseHead | undefined {
   if (bytes[at] === SPACE) at += 1
   const reasonStart = at
   if (at === 13) while (at < limit && VALUE_BYTES[bytes[at] as number] === 1) at += 1
-  if (at === limit) return incomplete(limit)
+  if (at === limit) return incomplete(limit, limits)
   const reasonEnd = at
   const fieldStart = lineEnd(bytes, at, limit, true, 'HTTP_BAD_RESPONSE')
-  if (fieldStart === undefined) return incomplete(limit)
-  const lines = scanFieldLines(bytes, fieldStart, 'HTTP_BAD_RESPONSE')
+  if (fieldStart === undefined) return incomplete(limit, limits)
+  const lines = scanFieldLines(bytes, fieldStart, 'HTTP_BAD_RESPONSE', limits)
   if (lines === undefined) return undefined
 
   const text = latin1(bytes, 0, lines.end)
@@ -193,8 +194,8 @@ function statusAt(bytes: Uint8Array, at: number, limit: number): number {
   return status
 }
 
-function incomplete(limit: number): undefined {
-  if (limit === MAX_HTTP_HEAD_BYTES) throw tooLarge()
+function incomplete(limit: number, limits: HeadLimits): undefined {
+  if (limit === limits.bytes) throw tooLarge(limits)
   return undefined
 }
 

@@ -98,7 +98,10 @@ interface Pending {
   passing: number
 }
 
-class ThrottledStream extends StreamWrapper {
+/** In a snapshot, beside the bits of the reading side. */
+const ENDING = 8
+
+export class ThrottledStream extends StreamWrapper {
   private readonly bucket: TokenBucket
   private incoming: Pending | undefined
   private outgoing: Pending | undefined
@@ -109,6 +112,24 @@ class ThrottledStream extends StreamWrapper {
   constructor(inner: ByteStream, bucket: TokenBucket) {
     super(inner)
     this.bucket = bucket
+  }
+
+  override get isSavable(): boolean {
+    return super.isSavable && this.incoming === undefined && this.outgoing === undefined
+  }
+
+  /** The state, in one byte. Take it when `isSavable`. */
+  snapshot(): Uint8Array {
+    return Uint8Array.of(this.saveReading() | (this.isEnding ? ENDING : 0))
+  }
+
+  /** Goes on from a snapshot, over the stream that carries on; before `attach`. */
+  static restore(inner: ByteStream, bucket: TokenBucket, bytes: Uint8Array): ThrottledStream {
+    const stream = new ThrottledStream(inner, bucket)
+    const [bits = 0] = bytes
+    stream.isEnding = (bits & ENDING) !== 0
+    stream.loadReading(bits)
+    return stream
   }
 
   override write(chunk: Uint8Array, headRoom = 0): boolean {

@@ -4,6 +4,11 @@ import { Inlet } from './inlet.ts'
 /** What became of a chunk: the memory is the source's again, is still needed, or is the reader's for good. */
 export type Fate = 'used' | 'kept' | 'taken'
 
+/** What `saveReading` notes, as bits. */
+const HOLDING = 1
+const ENDED = 2
+const END_DELIVERED = 4
+
 /**
  * A stream around another one. It passes on pause, FIN, reset and back-pressure; a subclass changes the bytes:
  * `receive` what comes from within, `write` what goes there.
@@ -29,6 +34,33 @@ export abstract class StreamWrapper implements ByteStream, StreamHandler {
   /** The stream that this one is around. */
   get below(): ByteStream {
     return this.inner
+  }
+
+  /** No bytes wait here but a chunk that the reader keeps: `saveReading` says the rest. */
+  get isSavable(): boolean {
+    return !this.isPaused && !this.isCloseDue && this.failure === undefined && this.inlet.bytesWaiting === 0
+  }
+
+  /** What must outlive sleep of the reading side, in three bits. */
+  protected saveReading(): number {
+    const { ended, endDelivered } = this.inlet.save()
+    return (this.isHolding ? HOLDING : 0) | (ended ? ENDED : 0) | (endDelivered ? END_DELIVERED : 0)
+  }
+
+  /** Before `attach`: the reader has the chunk again that it kept, and knows of an end that it knew of. */
+  protected loadReading(bits: number): void {
+    this.isHolding = (bits & HOLDING) !== 0
+    this.inlet.load({
+      waiting: [],
+      headCount: 0,
+      spareBytes: 0,
+      // The size is of no interest here; 0 would mean a head.
+      keptBytes: this.isHolding ? 1 : 0,
+      isKeeping: this.isHolding,
+      paused: false,
+      ended: (bits & ENDED) !== 0,
+      endDelivered: (bits & END_DELIVERED) !== 0,
+    })
   }
 
   /** Handles a chunk from within; called one at a time, and after 'kept' not before `readOn`. */

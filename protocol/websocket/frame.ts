@@ -106,6 +106,11 @@ export class FrameHeader {
     this.isServer = isServer
   }
 
+  /** No byte of the next header was read, and no message waits for more fragments. */
+  get isAtStart(): boolean {
+    return this.have === 0 && !this.isInMessage
+  }
+
   /** The frame whose header was read last ends its message. */
   get isFinal(): boolean {
     return !this.isInMessage

@@ -22,7 +22,7 @@ export class Incoming implements FrameSink {
 
   constructor(session: Session) {
     this.session = session
-    this.allowance = new FrameAllowance(session.options.nowMs())
+    this.allowance = new FrameAllowance(session.options.nowMs(), session.options.idleFrames)
   }
 
   get isClosed(): boolean {

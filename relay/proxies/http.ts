@@ -1,6 +1,7 @@
 import { FrpError } from '../../contract/errors.ts'
 import { checkDomains, subdomainHost } from '../host-names.ts'
 import { HttpTarget } from '../http-target.ts'
+import { MAX_ROUTES } from '../limits.ts'
 import type { ProxyContext, RelayProxy } from './table.ts'
 
 /** Host names of the relay that lead to the client's web server. */
@@ -13,6 +14,10 @@ export function httpProxy(context: ProxyContext): RelayProxy {
   if (message.subdomain !== '') hosts.push(subdomainHost(message.subdomain, subDomainHost))
   const locations = message.locations.length > 0 ? message.locations : ['/']
   const user = message.route_by_http_user
+  if (hosts.length * locations.length > MAX_ROUTES) {
+    const count = `${hosts.length} domains with ${locations.length} locations`
+    throw new FrpError('LIMIT', `${count} are more than ${MAX_ROUTES} routes of one proxy`)
+  }
   const target = new HttpTarget({ message, workConns, runtime, log, idleMs: context.idleUpstreamMs })
   const routes = [...new Set(hosts)].flatMap((host) =>
     [...new Set(locations)].map((location) => ({ host, location, user, target })),

@@ -25,6 +25,9 @@ export interface ProxyContext {
   /** Undefined: vhost HTTP is off. */
   httpRoutes: HttpRoutes<HttpTarget> | undefined
   subDomainHost: string
+  /** Users of a udp proxy that are remembered, and how long after their last datagram they may be answered. */
+  udpSessions: number
+  udpIdleMs: number
   /** How long an idle connection to a web server is kept. */
   idleUpstreamMs: number
 }

@@ -1,7 +1,6 @@
 import { MessageChannel } from '../../protocol/frp/message-channel.ts'
-import { type Datagram, datagramOf, udpPacket } from '../../protocol/frp/udp.ts'
+import { type Datagram, datagramOf, fitsUdpPacket, udpPacket } from '../../protocol/frp/udp.ts'
 import type { ByteStream } from '../../protocol/stream/byte-stream.ts'
-import { MAX_UDP_PEERS } from '../limits.ts'
 
 /** Bytes of messages that may wait for a visitor; what comes then is lost, as UDP loses it. */
 const MAX_BACKLOG_BYTES = 64 * 1024
@@ -15,14 +14,18 @@ export class UdpVisits {
   private readonly byAlias = new Map<string, { channel: MessageChannel; ip: string; port: number }>()
   private readonly fromVisitor: (datagram: Datagram) => void
   private readonly channels = new Set<MessageChannel>()
+  private readonly maxUsers: number
 
-  /** `fromVisitor` gets each datagram under its alias. */
-  constructor(fromVisitor: (datagram: Datagram) => void) {
+  /** `maxUsers`: of all visitors together; `fromVisitor` gets each datagram under its alias. */
+  constructor(maxUsers: number, fromVisitor: (datagram: Datagram) => void) {
+    this.maxUsers = maxUsers
     this.fromVisitor = fromVisitor
   }
 
   add(visitor: ByteStream, visitorIp: string): void {
     const aliases = new Map<string, number>()
+    // Paused until `channel` is set, and it may come paused from the reader before.
+    visitor.pause()
     const channel: MessageChannel = new MessageChannel(visitor, {
       onMessage: (message) => {
         if (message.type !== 'UDPPacket') return
@@ -30,7 +33,7 @@ export class UdpVisits {
         const user = `${ip} ${port}`
         let alias = aliases.get(user)
         if (alias === undefined) {
-          if (this.byAlias.size >= MAX_UDP_PEERS) return
+          if (this.byAlias.size >= this.maxUsers) return
           alias = this.freePort(visitorIp, port)
           aliases.set(user, alias)
           this.byAlias.set(`${visitorIp} ${alias}`, { channel, ip, port })
@@ -43,13 +46,15 @@ export class UdpVisits {
       },
     })
     this.channels.add(channel)
+    visitor.resume()
   }
 
   /** Sends an answer to the visitor that has this alias; `false`: nobody has. */
   answer(alias: string, payload: Uint8Array): boolean {
     const user = this.byAlias.get(alias)
     if (user === undefined) return false
-    if (user.channel.backlogBytes < MAX_BACKLOG_BYTES) user.channel.send(udpPacket(payload, user))
+    const fits = fitsUdpPacket(payload.length, user.ip)
+    if (fits && user.channel.backlogBytes < MAX_BACKLOG_BYTES) user.channel.send(udpPacket(payload, user))
     return true
   }
 

@@ -5,7 +5,7 @@ import type { Message } from '../../protocol/frp/messages.ts'
 import { type Datagram, datagramOf, fitsUdpPacket, udpPacket } from '../../protocol/frp/udp.ts'
 import type { ByteStream } from '../../protocol/stream/byte-stream.ts'
 import type { Addresses, UdpPort } from '../ingress.ts'
-import { MAX_UDP_PEERS, MAX_UDP_QUEUE, UDP_PEER_MS, UDP_RETRY_MS, UDP_WORK_CONN_SILENCE_MS } from '../limits.ts'
+import { MAX_UDP_QUEUE, UDP_RETRY_MS, UDP_WORK_CONN_SILENCE_MS } from '../limits.ts'
 import type { ProxyContext, RelayProxy } from './table.ts'
 import { UdpVisits } from './udp-visit.ts'
 
@@ -30,10 +30,11 @@ class UdpProxy implements RelayProxy {
   private queue: Datagram[] = []
   /** When a peer was last heard, by `ip port`, in the order of that time. */
   private readonly peers = new Map<string, number>()
-  private readonly visits = new UdpVisits((datagram) => this.fromUser(datagram))
+  private readonly visits: UdpVisits
 
   constructor(context: ProxyContext) {
     this.context = context
+    this.visits = new UdpVisits(context.udpSessions, (datagram) => this.fromUser(datagram))
     const { remote_port: port } = context.message
     this.claims = port > 0 ? [`udp:${port}`] : []
   }
@@ -114,13 +115,13 @@ class UdpProxy implements RelayProxy {
   /** A client may answer only whom it heard from: else the relay would be a reflector. */
   private isPeer(peer: string): boolean {
     const heardMs = this.peers.get(peer)
-    return heardMs !== undefined && this.context.runtime.monotonicMs() - heardMs <= UDP_PEER_MS
+    return heardMs !== undefined && this.context.runtime.monotonicMs() - heardMs <= this.context.udpIdleMs
   }
 
   private heard(peer: string): void {
     this.peers.delete(peer)
     this.peers.set(peer, this.context.runtime.monotonicMs())
-    if (this.peers.size <= MAX_UDP_PEERS) return
+    if (this.peers.size <= this.context.udpSessions) return
     for (const oldest of this.peers.keys()) {
       this.peers.delete(oldest)
       break

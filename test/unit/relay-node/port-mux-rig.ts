@@ -5,9 +5,9 @@ import { nodeRuntime } from '../../../node/runtime.ts'
 import { serverTls } from '../../../node/tls.ts'
 import type { Link } from '../../../protocol/stream/byte-stream.ts'
 import type { PeerInfo } from '../../../relay/ingress.ts'
+import { Refusals } from '../../../relay/refusals.ts'
 import { addressesOf } from '../../../relay-node/addresses.ts'
 import { PortMux } from '../../../relay-node/port-mux.ts'
-import { Refusals } from '../../../relay-node/refusals.ts'
 
 /** What came through a door, as text that tests compare. */
 export interface Arrived {
@@ -59,7 +59,9 @@ export class MuxRig {
       tls: TLS,
       isTlsForced: options.isTlsForced ?? false,
       headerTimeoutMs: 10_000,
+      headLimits: { bytes: 64 * 1024, fields: 200 },
       maxMessageBytes: 1024 * 1024,
+      maxMessageBytesBeforeLogin: 64 * 1024,
       refusals: new Refusals(runtime),
     })
     this.server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
