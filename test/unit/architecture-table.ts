@@ -30,7 +30,7 @@ export const ARCHITECTURE: Readonly<Record<string, RoomRule>> = {
   'protocol/frp': { rooms: ['contract', 'protocol', 'protocol/stream'], packages: [] },
   'protocol/http1': { rooms: ['contract', 'protocol', 'protocol/stream'], packages: [] },
   'protocol/websocket': { rooms: ['contract', 'protocol'], packages: [] },
-  config: { rooms: ['contract'], packages: ['smol-toml', 'yaml', 'valibot'] },
+  config: { rooms: ['contract'], packages: ['smol-toml', 'yaml'] },
   relay: { rooms: ['contract', ...PROTOCOL], typesOf: ['config'], packages: ['jose'] },
   'relay/api': { rooms: ['contract', ...PROTOCOL, 'relay'], typesOf: ['config'], packages: ['hono'] },
   node: { rooms: ['contract', 'protocol', 'protocol/stream', 'protocol/websocket'], packages: ['node:*', 'ws'] },
