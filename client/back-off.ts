@@ -2,6 +2,11 @@
 const BASE_MS = 100
 /** Last bound: a relay that is down is asked about once in 2.5 s on average (frp goes up to 20 s). */
 const MAX_MS = 5_000
+/**
+ * The same while nobody listens there at all: asking costs one packet each way, and a relay that is started again
+ * is to be met within half a second (median), however long it was away.
+ */
+const MAX_REFUSED_MS = 1_000
 /** "At least a little": two tries never follow each other without a pause. */
 const MIN_MS = 10
 /** A session that lived this long was a good one: the next loss starts from nothing. */
@@ -22,9 +27,9 @@ export class BackOff {
     this.random = random
   }
 
-  /** The delay after one more failed try. */
-  afterFailure(): number {
-    const bound = Math.min(MAX_MS, BASE_MS * 2 ** Math.min(this.failures, MAX_POWER))
+  /** The delay after one more failed try; `isRefused`: nobody listens at the relay's address. */
+  afterFailure(isRefused = false): number {
+    const bound = Math.min(isRefused ? MAX_REFUSED_MS : MAX_MS, BASE_MS * 2 ** Math.min(this.failures, MAX_POWER))
     this.failures += 1
     return Math.max(MIN_MS, this.random() * bound)
   }

@@ -3,9 +3,11 @@ import { readFileSync } from 'node:fs'
 import type { ValueSource } from '../config/both-ends.ts'
 import type { FrpcOptions } from '../config/frpc.ts'
 import { FrpError, messageOf } from '../contract/errors.ts'
-import type { Log } from '../contract/runtime.ts'
+import type { Log, Runtime } from '../contract/runtime.ts'
 import { createLog } from '../node/log.ts'
 import { nodeRuntime } from '../node/runtime.ts'
+import { ClientConfig } from './admin/client-config.ts'
+import { openAdmin } from './admin/server.ts'
 import { Service } from './service.ts'
 import { Visits } from './visit/visits.ts'
 
@@ -17,24 +19,51 @@ const TOKEN_SOURCE_MS = 10_000
 
 /**
  * Runs one service until `signal` says stop; the log goes where the configuration says. Rejects when the
- * first login fails and `loginFailExit` is set.
+ * first login fails and `loginFailExit` is set. `read` reads the configuration anew, for a reload.
  */
-export async function runService(options: FrpcOptions, configFile: string, signal: AbortSignal): Promise<void> {
+export async function runService(
+  options: FrpcOptions,
+  configFile: string,
+  signal: AbortSignal,
+  read: (strict: boolean) => FrpcOptions = () => options,
+): Promise<void> {
   const log = createLog(options.log)
   const release = keepProcessUp(log)
   try {
     if (configFile !== '') log.info(`start frpc service for config file [${configFile}] with aggregated configuration`)
     resolveTokens(options)
     const runtime = nodeRuntime(log)
-    const service = new Service(options, runtime)
+    const config = new ClientConfig({
+      options,
+      fileName: configFile,
+      read,
+      apply: ({ proxies }) => service.update(proxies),
+      log,
+    })
+    const service = new Service({ ...options, ...config.running }, runtime)
     const visits = new Visits(options, service, runtime)
     signal.addEventListener('abort', () => service.close(), { once: true })
+    const admin =
+      options.webServer.port > 0 ? await openAdmin(options.webServer, adminParts(service, config, runtime)) : undefined
     visits.start()
-    await service.run().finally(() => visits.close())
+    await service.run().finally(() => {
+      visits.close()
+      admin?.close()
+    })
   } finally {
     if (configFile !== '') log.info(`frpc service for config file [${configFile}] stopped`)
     release()
     await log.close()
+  }
+}
+
+function adminParts(service: Service, config: ClientConfig, runtime: Runtime): Parameters<typeof openAdmin>[1] {
+  return {
+    runtime,
+    config,
+    statuses: () => service.control?.manager.statuses(),
+    serverAddr: () => service.serverAddr,
+    stop: () => service.close(),
   }
 }
 

@@ -1,4 +1,5 @@
 import type { FrpcOptions, ServerOptions } from '../config/frpc.ts'
+import type { ProxyOptions } from '../config/proxies.ts'
 import { FrpError, messageOf } from '../contract/errors.ts'
 import type { Deadline, Log, Runtime } from '../contract/runtime.ts'
 import { BackOff } from './back-off.ts'
@@ -39,6 +40,7 @@ export class Service {
   private readonly stopping = new AbortController()
   private readonly warned = new Set<string>()
   private readonly draining = new Set<Control>()
+  private proxies: readonly ProxyOptions[]
   private log: Log
   private current: Active | undefined
   /** Logged in at the first server while a fallback still serves. */
@@ -51,6 +53,7 @@ export class Service {
     this.options = options
     this.runtime = runtime
     this.random = random
+    this.proxies = options.proxies
     this.log = runtime.log
     this.servers = [options, ...options.edgefrp.fallbackServers].map((server, index) => ({
       path: index === 0 ? '' : `edgefrp.fallbackServers[${index - 1}].`,
@@ -75,6 +78,18 @@ export class Service {
   /** The session that serves now. */
   get control(): Control | undefined {
     return this.current?.control
+  }
+
+  /** The address of the server that serves now, else of the first one. */
+  get serverAddr(): string {
+    return (this.current?.server ?? this.options).serverAddr
+  }
+
+  /** Starts what is new, stops what is gone, restarts what changed, now and in every session to come. */
+  update(proxies: readonly ProxyOptions[]): void {
+    this.proxies = proxies
+    this.current?.control.manager.update(proxies)
+    this.candidate?.control.manager.update(proxies)
   }
 
   close(): void {
@@ -104,7 +119,7 @@ export class Service {
         this.close()
         return
       }
-      await this.pause(this.backOff.afterFailure())
+      await this.pause(this.backOff.afterFailure(isRefused(result)))
     }
   }
 
@@ -164,7 +179,7 @@ export class Service {
 
   private serve(active: Active): void {
     this.current = active
-    active.control.start(this.options.proxies)
+    active.control.start(this.proxies)
     this.onControl?.(this.control)
     this.checkPrimaryLater()
   }
@@ -214,7 +229,7 @@ export class Service {
       }
       if (this.current === undefined) return this.serve(active)
       this.candidate = active
-      active.control.start(this.options.proxies)
+      active.control.start(this.proxies)
       this.runtime.after(ANSWER_MS, () => this.promote(active))
       this.changed()
     } catch (error) {
@@ -265,4 +280,8 @@ export class Service {
       )
     })
   }
+}
+
+function isRefused({ cause }: Error): boolean {
+  return cause instanceof Error && 'code' in cause && cause.code === 'ECONNREFUSED'
 }

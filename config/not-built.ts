@@ -11,13 +11,6 @@ export interface NotBuilt<T> {
 export const FRPS_NOT_BUILT: readonly NotBuilt<FrpsOptions>[] = [
   { test: (o) => o.kcpBindPort > 0, text: 'kcpBindPort is not built yet: no KCP listener is opened' },
   { test: (o) => o.quicBindPort > 0, text: 'quicBindPort is not built yet: no QUIC listener is opened' },
-  { test: (o) => o.vhostHTTPSPort > 0, text: 'vhostHTTPSPort is not built yet: https proxies are refused' },
-  {
-    test: (o) => o.tcpmuxHTTPConnectPort > 0,
-    text: 'tcpmuxHTTPConnectPort is not built yet: tcpmux proxies are refused',
-  },
-  { test: (o) => o.webServer.port > 0, text: 'webServer.port is not built yet: no dashboard is opened' },
-  { test: (o) => o.enablePrometheus, text: 'enablePrometheus is not built yet: there are no metrics' },
   {
     test: (o) => o.sshTunnelGateway.bindPort > 0,
     text: 'sshTunnelGateway.bindPort is not built yet: no SSH listener is opened',
@@ -34,8 +27,6 @@ export const FRPC_NOT_BUILT: readonly NotBuilt<FrpcOptions>[] = [
   },
   { test: (o) => o.transport.wireProtocol === 'v2', text: 'transport.wireProtocol v2 is not built yet: v1 is spoken' },
   { test: (o) => o.auth.method === 'oidc', text: 'auth.method = "oidc" is not built yet: no login is possible' },
-  { test: (o) => o.webServer.port > 0, text: 'webServer.port is not built yet: no admin API is opened' },
-  { test: (o) => o.store.path !== '', text: 'store.path is not built yet: no store is read or written' },
   { test: (o) => o.virtualNet.address !== '', text: 'virtualNet is not built yet: no interface is made' },
   { test: (o) => o.visitors.length > 0, text: 'visitors are not built yet: no local port is opened for them' },
   {

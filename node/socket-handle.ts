@@ -93,6 +93,34 @@ export function tellEndFromReset(socket: net.Socket, isPlain: boolean): void {
   }
 }
 
+/**
+ * When a write fails because the peer has closed, Node throws away what the peer sent before: a server's early
+ * answer to a long upload. So the failure waits until all of that is read. For sockets that read into our buffer:
+ * others deliver nothing after an error.
+ */
+export function readOutBeforeFailing(socket: net.Socket): void {
+  const { push, destroy } = socket
+  let failure: Error | undefined
+  let isEnded = false
+  socket.destroy = (error?: Error) => {
+    const isFirst = failure === undefined && !isEnded && !socket.destroyed
+    if (!isFirst || !isFailedWrite(error)) return destroy.call(socket, error)
+    failure = error
+    return socket
+  }
+  // The end, or the error by the way of `destroy`: one of them comes, since the connection is over.
+  socket.push = (chunk: unknown, encoding?: BufferEncoding) => {
+    if (chunk === null) isEnded = true
+    if (chunk === null && failure !== undefined) destroy.call(socket, failure)
+    return push.call(socket, chunk, encoding)
+  }
+}
+
+function isFailedWrite(error: Error | undefined): boolean {
+  if (error === undefined || !('syscall' in error) || !('code' in error)) return false
+  return error.syscall === 'write' && (error.code === 'EPIPE' || error.code === 'ECONNRESET')
+}
+
 /** Reading once more brings the end again, or the error. */
 function readsAgain(handle: ReadHandle): boolean {
   handle.reading = true

@@ -8,6 +8,7 @@ import {
   handleOf,
   type ReadHandle,
   readBuffered,
+  readOutBeforeFailing,
   replaceBuffer,
   tellEndFromReset,
 } from './socket-handle.ts'
@@ -31,10 +32,11 @@ const SWEEP_MS = 1_000
 /** The best reader for this socket on this runtime. `isPlain`: no TLS. */
 export function socketReader(socket: net.Socket, inlet: Inlet, isPlain: boolean): SocketReader {
   const handle = handleOf(socket)
+  const reads = handle !== undefined && isPlain && canUseReadBuffer()
+  // Before the end is held: what comes here as the end is one for sure.
+  if (reads) readOutBeforeFailing(socket)
   tellEndFromReset(socket, isPlain)
-  return handle !== undefined && isPlain && canUseReadBuffer()
-    ? new BufferReader(socket, handle, inlet)
-    : new EventReader(socket, inlet)
+  return reads ? new BufferReader(socket, handle, inlet) : new EventReader(socket, inlet)
 }
 
 /** Reads by ordinary 'data' events: any runtime, and TLS (whose reads go on in one burst after a stop). */

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import { getRequestListener } from '@hono/node-server'
 import type { RelayApp } from '../relay/api/app.ts'
+import { plainIp } from './addresses.ts'
 
 /** frp's read and write timeout of its web server. */
 const REQUEST_MS = 60_000
@@ -18,7 +19,9 @@ export interface ApiDoor {
  * same connection may be for a tunnel.
  */
 export function apiDoor(app: RelayApp): ApiDoor {
-  const answer = getRequestListener((request) => app.fetch(request))
+  const answer = getRequestListener((request, { incoming }) =>
+    app.fetch(request, plainIp(incoming.socket.remoteAddress ?? '')),
+  )
   const server = createServer((request, response) => {
     // Closed by us after the answer; `maxRequestsPerSocket` would say so and wait for the user to close.
     response.shouldKeepAlive = false

@@ -10,7 +10,7 @@ export interface HttpDoor {
   relay: Relay
   scheme: 'http' | 'https'
   /** The relay's own paths. */
-  api: (request: Request) => Response | Promise<Response>
+  api: (request: Request, address: string) => Response | Promise<Response>
 }
 
 /** Serves a user's HTTP connection from its first byte; `head` are bytes of it that were read before. */
@@ -24,7 +24,7 @@ export function acceptHttp(door: HttpDoor, user: Link, addresses: Addresses, hea
     headLimits: { bytes: limits.httpHeadBytes, fields: limits.httpFields },
     headTimeoutMs: limits.headerTimeoutSeconds * 1000,
     idleTimeoutMs: IDLE_TIMEOUT_MS,
-    api,
+    api: (request) => api(request, addresses.sourceIp),
   })
   http.start(head)
 }

@@ -1,6 +1,5 @@
 import { createServer, type Server, type Socket } from 'node:net'
-import { FrpError } from '../contract/errors.ts'
-import { formatAddress } from '../relay/ingress.ts'
+import { listenError } from '../node/listen-error.ts'
 
 export interface ListenOptions {
   address: string
@@ -10,14 +9,6 @@ export interface ListenOptions {
   onConnection: (socket: Socket) => void
   /** The listener goes on after these. */
   onError: (error: Error) => void
-}
-
-/** Go's texts for what a listen can fail with; scripts know them. */
-const GO_TEXTS: Readonly<Record<string, string>> = {
-  EADDRINUSE: 'address already in use',
-  EACCES: 'permission denied',
-  EADDRNOTAVAIL: 'cannot assign requested address',
-  EAFNOSUPPORT: 'address family not supported by protocol',
 }
 
 /** Users that the kernel holds while we are busy; the system's own bound (somaxconn) is usually 4,096. */
@@ -38,11 +29,7 @@ export function listenTcp(options: ListenOptions): Promise<Server> {
     options.onConnection(socket)
   })
   return new Promise((resolve, reject) => {
-    const refuse = (error: NodeJS.ErrnoException): void => {
-      const text = GO_TEXTS[error.code ?? '']
-      const why = text === undefined ? error.message : `bind: ${text}`
-      reject(new FrpError('PORT_TAKEN', `listen tcp ${formatAddress(address, port)}: ${why}`, { cause: error }))
-    }
+    const refuse = (error: Error): void => reject(listenError(address, port, error))
     server.once('error', refuse)
     server.listen({ host: address, port, backlog: BACKLOG }, () => {
       server.off('error', refuse)

@@ -19,6 +19,8 @@ export interface Doors {
   frp: (link: Link, peer: PeerInfo, head?: Uint8Array) => void
   /** A user of an http proxy; `head` is the connection from its start. Undefined: no vhost on this port. */
   vhost: ((user: Link, addresses: Addresses, head: Uint8Array) => void) | undefined
+  /** A user of an https proxy, by TLS that is not the relay's. Absent: no vhost HTTPS on this port. */
+  https?: (user: Link, addresses: Addresses, head: Uint8Array) => void
   /** A request to the relay itself; `head` is the connection from its start. */
   api: (socket: Socket | TLSSocket, head: Uint8Array) => void
   /** The client's address that a trusted proxy in front tells of; else what is given. */
@@ -103,7 +105,12 @@ export class PortMux {
     const { raw } = arrival
     const { opening, bytes } = await this.open(raw)
     if (opening.speech === 'tls' || opening.speech === 'marked-tls') {
-      const { tls, isForClients } = this.options
+      const { tls, isForClients, doors } = this.options
+      // frp: where the port is shared, clients have to begin with its own byte.
+      if (opening.speech === 'tls' && doors.https !== undefined) {
+        doors.https(socketStream(raw), arrival.addresses, bytes)
+        return
+      }
       if (!isForClients) throw new FrpError('NOT_SUPPORTED', 'TLS on the port of vhost HTTP')
       arrival.socket = await tls.accept(raw, opening.speech === 'tls' ? bytes : bytes.subarray(1))
       const inside = await this.open(arrival.socket)
@@ -137,7 +144,8 @@ export class PortMux {
       if (!isForClients) throw new FrpError('NOT_SUPPORTED', 'no HTTP on the port of vhost HTTP')
       if (isTlsForced && !isEncrypted) throw new FrpError('NOT_SUPPORTED', 'no TLS, which transport.tls.force demands')
       const { sourceIp: ip, sourcePort: port } = addresses
-      doors.frp(socketStream(socket, { raw }), { ip, port, transport: 'tcp', isEncrypted }, bytes)
+      const peer: PeerInfo = { ip, port, local: localOf(addresses), transport: 'tcp', isEncrypted }
+      doors.frp(socketStream(socket, { raw }), peer, bytes)
       return
     }
     const path = pathOf(head)
@@ -145,6 +153,7 @@ export class PortMux {
       const peer: PeerInfo = {
         ip: doors.clientIp(head.fields, addresses.sourceIp),
         port: addresses.sourcePort,
+        local: localOf(addresses),
         transport: 'websocket',
         isEncrypted,
       }
@@ -167,6 +176,10 @@ export class PortMux {
       answerAndClose(socket, 404, runtime)
     }
   }
+}
+
+function localOf({ destinationIp: ip, destinationPort: port }: Addresses): { ip: string; port: number } {
+  return { ip, port }
 }
 
 function pathOf(head: RequestHead): string {

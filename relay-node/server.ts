@@ -3,7 +3,8 @@ import type { FrpsOptions } from '../config/frps.ts'
 import { FrpError, messageOf } from '../contract/errors.ts'
 import type { Runtime } from '../contract/runtime.ts'
 import { serverTls } from '../node/tls.ts'
-import { relayApp } from '../relay/api/app.ts'
+import type { WebListener } from '../node/web-listener.ts'
+import { GUESS_DELAY_MS, relayApp } from '../relay/api/app.ts'
 import type { KeepAliveTimes } from '../relay/connection.ts'
 import { formatAddress, type Ports } from '../relay/ingress.ts'
 import type { Refusals } from '../relay/refusals.ts'
@@ -13,10 +14,13 @@ import { apiDoor } from './api-door.ts'
 import { clientAddress } from './client-address.ts'
 import { ConnectionLimit, maxConnections } from './connection-limit.ts'
 import { acceptHttp, type HttpDoor } from './http-listener.ts'
+import { listenForNames, type NameListeners, sharesHttpsPort } from './https-sni.ts'
 import { listenTcp, portOf } from './listen.ts'
+import { notFoundPage } from './not-found-page.ts'
 import { type Doors, PortMux } from './port-mux.ts'
-import { openTcpPort } from './tcp.ts'
+import { openTcpPort, type UserPortOptions } from './tcp.ts'
 import { openUdpPort } from './udp.ts'
+import { openWebServer } from './web-server.ts'
 
 /** Without the keys in the file: a dead client is noticed within 15 s (frp: 40 s). */
 const KEEP_ALIVE: KeepAliveTimes = { intervalMs: 10_000, timeoutMs: 5_000 }
@@ -31,6 +35,11 @@ export interface RunningServer {
   readonly bindPort: number
   /** Undefined: vhost HTTP is off. Equal to `bindPort` when they share the port. */
   readonly vhostHttpPort: number | undefined
+  /** Undefined: vhost HTTPS is off. Equal to `bindPort` when they share the port. */
+  readonly vhostHttpsPort: number | undefined
+  readonly tcpmuxPort: number | undefined
+  /** Undefined: there is no web server. */
+  readonly webServerPort: number | undefined
   /** Stops listening, ends all connections; resolves when the last one is gone, at the latest after half a second. */
   close(): Promise<void>
 }
@@ -42,25 +51,41 @@ export interface RunningServer {
 export async function startServer(options: FrpsOptions, runtime: Runtime): Promise<RunningServer> {
   const { log } = runtime
   const limit = new ConnectionLimit(maxConnections(options.edgefrp.limits.maxConnections), runtime)
+  const userPort: UserPortOptions = {
+    runtime,
+    address: options.proxyBindAddr,
+    keepAliveSeconds: options.transport.tcpKeepalive,
+    limit,
+  }
   const relay = new Relay({
     runtime,
     options,
-    ports: userPorts(options, runtime, limit),
+    ports: userPorts(userPort),
     keepAlive: keepAliveOf(options),
+    notFoundPage: notFoundPage(options.custom404Page, log),
   })
   const listeners = new Listeners(options, runtime, limit, relay.refusals)
   const { bindAddr, bindPort, proxyBindAddr, vhostHTTPPort } = options
   const isShared = vhostHTTPPort > 0 && vhostHTTPPort === bindPort && bindAddr === proxyBindAddr
+  const isHttpsShared = sharesHttpsPort(options)
   const doors = doorsOf(relay, options, runtime)
+  const shared: Doors = {
+    ...doors,
+    vhost: isShared ? doors.vhost : undefined,
+    ...(isHttpsShared ? { https: (user, addresses, head) => relay.https.accept(user, addresses, head) } : {}),
+  }
+  let names: NameListeners | undefined
+  let web: WebListener | undefined
   try {
     const bound = await listeners.open({
       error: 'create server listener error',
       address: bindAddr,
       port: bindPort,
-      doors: isShared ? doors : { ...doors, vhost: undefined },
+      doors: shared,
       isForClients: true,
     })
     log.info(`frps tcp listen on ${formatAddress(bindAddr, bound)}`)
+    names = await listenForNames(relay, userPort)
     let vhost: number | undefined
     if (vhostHTTPPort > 0) {
       const error = 'create vhost http listener error'
@@ -68,13 +93,23 @@ export async function startServer(options: FrpsOptions, runtime: Runtime): Promi
       vhost = isShared ? bound : await listeners.open(own)
       log.info(`http service listen on ${formatAddress(proxyBindAddr, vhost)}`)
     }
+    if (options.webServer.port > 0) web = await openWebServer(relay, runtime)
     return {
       relay,
       bindPort: bound,
       vhostHttpPort: vhost,
-      close: () => closeAll(listeners, relay, limit),
+      vhostHttpsPort: isHttpsShared ? bound : names.vhostHttps?.port,
+      tcpmuxPort: names.tcpmux?.port,
+      webServerPort: web?.port,
+      close: () => {
+        names?.close()
+        web?.close()
+        return closeAll(listeners, relay, limit)
+      },
     }
   } catch (error) {
+    names?.close()
+    web?.close()
     listeners.close()
     relay.close()
     throw error
@@ -149,9 +184,9 @@ class Listeners {
 }
 
 function doorsOf(relay: Relay, options: FrpsOptions, runtime: Runtime): Doors {
-  const app = relayApp(relay, runtime)
+  const app = relayApp(relay, runtime, GUESS_DELAY_MS)
   const api = apiDoor(app)
-  const http: HttpDoor = { relay, scheme: 'http', api: (request) => app.fetch(request) }
+  const http: HttpDoor = { relay, scheme: 'http', api: app.fetch }
   return {
     frp: (link, peer, head) => relay.accept(link, peer, head),
     vhost: (user, addresses, head) => acceptHttp(http, user, addresses, head),
@@ -160,11 +195,10 @@ function doorsOf(relay: Relay, options: FrpsOptions, runtime: Runtime): Doors {
   }
 }
 
-function userPorts(options: FrpsOptions, runtime: Runtime, limit: ConnectionLimit): Ports {
-  const address = options.proxyBindAddr
-  const keepAliveSeconds = options.transport.tcpKeepalive
+function userPorts(options: UserPortOptions): Ports {
+  const { address, runtime } = options
   return {
-    listenTcp: (port, onUser) => openTcpPort(port, onUser, { runtime, address, keepAliveSeconds, limit }),
+    listenTcp: (port, onUser) => openTcpPort(port, onUser, options),
     listenUdp: (port, onDatagram) => openUdpPort(port, onDatagram, { address, log: runtime.log }),
   }
 }

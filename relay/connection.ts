@@ -167,11 +167,13 @@ export class Connection implements StreamHandler {
     if (session === undefined || session.isClosed || this.opening > 0 || this.pongWaiters.length > 0) return undefined
     const parked = control?.pool.idleStreams.map((stream) => (stream instanceof YamuxStream ? stream.id : -1)) ?? []
     if (parked.includes(-1) || (control !== undefined && control.pool.waitingCount > 0)) return undefined
+    const savedControl = control?.save()
+    if (control !== undefined && savedControl === undefined) return undefined
     return {
       version: SAVED_VERSION,
       peer,
       session: session.snapshot(),
-      control: control?.save(),
+      control: savedControl,
       parked,
       visits,
     }

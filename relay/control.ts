@@ -104,17 +104,22 @@ export class Control {
     this.pool.start()
   }
 
-  /** Everything that must outlive sleep. */
+  /** Everything that must outlive sleep; undefined while messages wait. */
   save(): SavedControl | undefined {
-    if (this.channel === undefined || this.cipher === undefined) return undefined
-    return { state: this.state, cipher: this.cipher.snapshot(), partial: this.channel.snapshot() }
+    const { channel, cipher, state } = this
+    // Messages that wait, in either direction, have no place in it.
+    if (channel === undefined || cipher === undefined || channel.isBackedUp || !cipher.isSavable) return undefined
+    const traffic = state.proxies.map((message) => this.proxies.traffic(message.proxy_name))
+    return { state, cipher: cipher.snapshot(), partial: channel.snapshot(), traffic }
   }
 
   /** Goes on from `save`: the control stream as it was, and its proxies again. */
-  revive(stream: CipherStream, partial: Uint8Array): void {
+  revive(stream: CipherStream, { partial, traffic }: SavedControl): void {
     this.attach(stream, partial)
     this.watchHeartbeat()
-    for (const message of this.state.proxies) this.proxies.reopen(message)
+    for (const [index, message] of this.state.proxies.entries()) {
+      this.proxies.reopen(message, traffic[index] ?? { forward: 0, backward: 0 })
+    }
   }
 
   private attach(stream: CipherStream, head?: Uint8Array): void {

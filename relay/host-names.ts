@@ -1,4 +1,5 @@
 import { FrpError } from '../contract/errors.ts'
+import type { NewProxy } from '../protocol/frp/messages.ts'
 
 /** RFC 1035: a name and a label of it. */
 const MAX_NAME = 253
@@ -57,6 +58,13 @@ export function subdomainHost(subdomain: string, subDomainHost: string): string 
   const host = canonicalHost(`${subdomain}.${subDomainHost}`)
   if (host === undefined) throw new FrpError('PROXY_REFUSED', `subdomain [${subdomain}] is not a host label`)
   return host
+}
+
+/** The hosts of a proxy, each once, canonical; throws frp's texts. */
+export function hostsOf(message: NewProxy, subDomainHost: string): string[] {
+  const hosts = checkDomains(message.custom_domains, subDomainHost)
+  if (message.subdomain !== '') hosts.push(subdomainHost(message.subdomain, subDomainHost))
+  return [...new Set(hosts)]
 }
 
 /** The keys under which a host may be routed, most exact first: itself, `*.` of each parent, `*` (frp pkg/util/vhost). */

@@ -39,10 +39,10 @@ export class HttpIngress {
     const host = canonicalHost(head.authority)
     if (host === undefined) return undefined
     this.options.sleepers.wake(hostCandidates(host).map((candidate) => `http:${candidate} `))
-    const route = this.options.routes.table.find(host, head.path, routeUserOf(head))
-    if (route === undefined) return undefined
-    const answer = refuseByPassword(head, route.target.message, this.crypto)
-    return answer === undefined ? { target: route.target } : { answer }
+    const target = this.options.routes.table.find(host, head.path, routeUserOf(head))
+    if (target === undefined) return undefined
+    const answer = refuseByPassword(head, target.message, this.crypto)
+    return answer === undefined ? { target } : { answer }
   }
 
   /** frp answers 404 for a name that leads nowhere, and for a service that does not answer; a full relay says 503. */

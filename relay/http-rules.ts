@@ -54,17 +54,21 @@ export function parseBasic(value: string | undefined): BasicCredential | undefin
 /** frp's answer to a request without the password of the proxy, or undefined if it may pass. */
 export function refuseByPassword(head: RequestHead, message: NewProxy, crypto: Crypto): OwnAnswer | undefined {
   if (message.http_user === '' && message.http_pwd === '') return undefined
-  const given = credentialOf(head)
-  const isRight =
-    given !== undefined &&
-    isEqual(crypto, given.user, message.http_user) &&
-    isEqual(crypto, given.password, message.http_pwd)
-  if (isRight) return undefined
+  if (isPassword(crypto, credentialOf(head), message)) return undefined
   const challenge = 'Basic realm="Restricted"'
   if (head.isAbsoluteForm) {
     return ownAnswer(407, 'Proxy Authentication Required', '', ['Proxy-Authenticate', challenge])
   }
   return ownAnswer(401, 'Unauthorized', 'Unauthorized\n', ['WWW-Authenticate', challenge])
+}
+
+/** Whether this is the user and password of the proxy. */
+export function isPassword(crypto: Crypto, given: BasicCredential | undefined, message: NewProxy): boolean {
+  return (
+    given !== undefined &&
+    isEqual(crypto, given.user, message.http_user) &&
+    isEqual(crypto, given.password, message.http_pwd)
+  )
 }
 
 /** Changes the fields of a request to what the client's web server is sent (frp pkg/util/vhost/http.go). */

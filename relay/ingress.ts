@@ -15,6 +15,8 @@ export interface PeerInfo {
   /** `tcp`, `websocket`, …: what carries the frp bytes. */
   transport: string
   isEncrypted: boolean
+  /** The relay's own end, where the runtime knows it. */
+  local?: { ip: string; port: number }
   /** Called when a first message of the connection was accepted: bounds for strangers may be raised. */
   onAccepted?: () => void
 }

@@ -82,8 +82,8 @@ export class LoginDoor {
   revive(connection: Connection, saved: SavedControl, stream: ByteStream): Control {
     const control = new Control(saved.state, this.controlOptions(connection))
     if (!saved.state.isProvisional) this.byRunId.set(saved.state.runId, control)
-    this.options.registry.clientJoined(control)
-    control.revive(CipherStream.restore(stream, this.key, this.runtime.crypto, saved.cipher), saved.partial)
+    this.options.registry.clientJoined(control, true)
+    control.revive(CipherStream.restore(stream, this.key, this.runtime.crypto, saved.cipher), saved)
     return control
   }
 

@@ -34,15 +34,14 @@ export class LoginGuard {
     this.options = options
   }
 
-  /** Notes a failure. `isThrottled`: answer with nothing but a close. `report`: failures to put into one log line, 0 = none. */
-  failed(ip: string): { isThrottled: boolean; report: number } {
+  /**
+   * Notes a failure; failures about different things are counted apart. `isThrottled`: answer with nothing but a
+   * close. `report`: failures to put into one log line, 0 = none.
+   */
+  failed(ip: string, about = ''): { isThrottled: boolean; report: number } {
     const now = this.runtime.monotonicMs()
-    const failures = this.failuresOf(networkOf(ip), now)
-    failures.tokens = Math.min(
-      this.options.failuresBurst,
-      failures.tokens + ((now - failures.sinceMs) / 1000) * this.options.failuresPerSecond,
-    )
-    failures.sinceMs = now
+    const failures = this.failuresOf(`${networkOf(ip)} ${about}`, now)
+    this.earn(failures, now)
     const isThrottled = failures.tokens < 1
     if (!isThrottled) failures.tokens -= 1
     failures.unreported += 1
@@ -51,6 +50,20 @@ export class LoginGuard {
     failures.unreported = 0
     failures.reportedMs = now
     return { isThrottled, report }
+  }
+
+  /** Whether a failure would be throttled now. */
+  isBlocked(ip: string, about = ''): boolean {
+    const failures = this.byAddress.get(`${networkOf(ip)} ${about}`)
+    if (failures === undefined) return false
+    this.earn(failures, this.runtime.monotonicMs())
+    return failures.tokens < 1
+  }
+
+  private earn(failures: Failures, now: number): void {
+    const { failuresBurst, failuresPerSecond } = this.options
+    failures.tokens = Math.min(failuresBurst, failures.tokens + ((now - failures.sinceMs) / 1000) * failuresPerSecond)
+    failures.sinceMs = now
   }
 
   private failuresOf(network: string, now: number): Failures {

@@ -2,9 +2,10 @@ import { bandwidthBytes } from '../contract/bandwidth.ts'
 import { FrpError } from '../contract/errors.ts'
 import type { Log, Runtime } from '../contract/runtime.ts'
 import type { NewProxy } from '../protocol/frp/messages.ts'
+import type { Traffic } from '../protocol/stream/join.ts'
 import { TokenBucket } from '../protocol/stream/throttle.ts'
 import type { Control } from './control.ts'
-import type { Directory } from './directory.ts'
+import type { Directory, SharedKeys } from './directory.ts'
 import type { Joins } from './joins.ts'
 import { MAX_ANNOTATION_BYTES, MAX_WAITING_MESSAGES, PROBE_MS } from './limits.ts'
 import { PROXY_TYPES, type ProxyContext, type ProxyType, type RelayProxy } from './proxies/table.ts'
@@ -24,6 +25,8 @@ export interface ProxySetOptions {
   visits: Visits
   joins: Joins
   isFull: () => boolean
+  /** Types that this runtime cannot carry, with what to use instead. */
+  unavailable: Partial<Record<ProxyType, string>>
   /** What proxies of all types share. */
   context: Omit<ProxyContext, 'message' | 'workConns' | 'log' | 'runtime'>
   /** Key of useEncryption. */
@@ -37,12 +40,18 @@ export interface ProxySetOptions {
   onRoom: () => void
 }
 
+/** What a proxy holds in the directory. */
+export interface HeldKeys {
+  keys: readonly string[]
+  /** With the others of its group. */
+  shared: SharedKeys | undefined
+}
+
 interface Registered {
   message: NewProxy
   proxy: RelayProxy
   workConns: WorkConns
-  /** What it holds in the directory. */
-  keys: string[]
+  held: HeldKeys
   stats: ProxyStats
 }
 
@@ -81,17 +90,22 @@ export class ProxySet {
     return this.waiting >= MAX_WAITING_MESSAGES
   }
 
-  /** After sleep: a proxy whose keys are still held serves again. */
-  reopen(message: NewProxy): void {
-    const stats: ProxyStats = { traffic: { forward: 0, backward: 0 }, connections: 0 }
+  /** After sleep: a proxy whose keys are still held serves again; `traffic` is what it had carried. */
+  reopen(message: NewProxy, traffic: Traffic): void {
+    const stats: ProxyStats = { traffic: { ...traffic }, connections: 0 }
     const { proxy, workConns } = this.create(message, stats)
     proxy.reopen()
-    this.serves({ message, proxy, workConns, stats, keys: [`proxy:${message.proxy_name}`, ...proxy.claims] })
+    this.serves({ message, proxy, workConns, stats, held: keysOf(message, proxy) }, true)
   }
 
-  /** All keys of the directory that this client holds. */
-  get keys(): string[] {
-    return [...this.byName.values()].flatMap((registered) => registered.keys)
+  /** What this client holds in the directory, by proxy. */
+  get held(): HeldKeys[] {
+    return [...this.byName.values()].map((registered) => registered.held)
+  }
+
+  /** Bytes that a proxy has carried. */
+  traffic(name: string): Traffic {
+    return this.byName.get(name)?.stats.traffic ?? { forward: 0, backward: 0 }
   }
 
   /** The work connections of a proxy; undefined: it is not registered here. */
@@ -134,36 +148,37 @@ export class ProxySet {
     if (proxy.usesPort && this.options.maxPorts > 0 && this.portsInUse() >= this.options.maxPorts) {
       throw new FrpError('LIMIT', 'exceed the max_ports_per_client')
     }
-    const keys = [`proxy:${message.proxy_name}`, ...proxy.claims]
-    await this.claim(keys, message)
+    let held = keysOf(message, proxy)
+    await this.claim(held, message)
     try {
       const remoteAddr = await proxy.open()
-      await this.claimOpened(proxy, keys)
+      held = await this.claimOpened(proxy, held)
       // The client may have left while the port was opened.
       if (this.isClosed) throw new FrpError('SESSION_ENDED', 'the client is gone')
-      this.serves({ message, proxy, workConns, stats, keys })
+      this.serves({ message, proxy, workConns, stats, held })
       control.state.proxies.push(message)
       return remoteAddr
     } catch (error) {
       proxy.close()
-      await directory.release(keys, control)
+      await directory.release(allOf(held), control)
       throw error
     }
   }
 
-  private serves(registered: Registered): void {
+  private serves(registered: Registered, isRevived = false): void {
     const { message, proxy, stats } = registered
     this.byName.set(message.proxy_name, registered)
-    if (proxy.visitKey !== undefined) this.options.visits.add(proxy.visitKey, { message, proxy })
-    this.options.registry.proxyStarted(this.options.control, message, stats)
+    if (proxy.visitKey !== undefined)
+      this.options.visits.add(proxy.visitKey, { message, proxy, owner: this.options.control.user })
+    this.options.registry.proxyStarted(this.options.control, message, stats, isRevived)
   }
 
   /** Claims all keys; an owner that does not answer a ping loses them. */
-  private async claim(keys: readonly string[], message: NewProxy): Promise<void> {
+  private async claim(held: HeldKeys, message: NewProxy): Promise<void> {
     const { control, directory } = this.options
     for (;;) {
-      const result = await directory.claim(keys, control)
-      if (this.isClosed && result.isClaimed) await directory.release(keys, control)
+      const result = await directory.claim(held.keys, control, held.shared)
+      if (this.isClosed && result.isClaimed) await directory.release(allOf(held), control)
       if (this.isClosed) throw new FrpError('SESSION_ENDED', 'the client is gone')
       if (result.isClaimed) return
       const isOther = result.owner !== control
@@ -177,12 +192,16 @@ export class ProxySet {
   }
 
   /** A port that the relay chose is known only now; whoever holds its key has it under another name. */
-  private async claimOpened(proxy: RelayProxy, keys: string[]): Promise<void> {
+  private async claimOpened(proxy: RelayProxy, held: HeldKeys): Promise<HeldKeys> {
     const key = proxy.visitKey
-    if (key === undefined || keys.includes(key)) return
-    const result = await this.options.directory.claim([key], this.options.control)
+    if (key === undefined || allOf(held).includes(key)) return held
+    const { directory, control } = this.options
+    const shared = held.shared && { keys: [key], group: held.shared.group }
+    const result = await directory.claim(shared === undefined ? [key] : [], control, shared)
     if (!result.isClaimed) throw new FrpError('PORT_TAKEN', 'no available port')
-    keys.push(key)
+    return held.shared === undefined
+      ? { keys: [...held.keys, key], shared: undefined }
+      : { keys: held.keys, shared: { keys: [...held.shared.keys, key], group: held.shared.group } }
   }
 
   private create(message: NewProxy, stats: ProxyStats): { proxy: RelayProxy; workConns: WorkConns } {
@@ -190,6 +209,8 @@ export class ProxySet {
     // frp: an empty type is tcp.
     const type = message.proxy_type === '' ? 'tcp' : message.proxy_type
     if (!isProxyType(type)) throw new FrpError('PROXY_REFUSED', `unknown proxy type: ${type}`)
+    const why = this.options.unavailable[type]
+    if (why !== undefined) throw new FrpError('NOT_SUPPORTED', why)
     const factory = PROXY_TYPES[type]
     if (factory === null) throw new FrpError('NOT_SUPPORTED', `proxy type [${type}] is not available on this relay`)
     const log = this.options.log.child(message.proxy_name)
@@ -250,10 +271,22 @@ export class ProxySet {
       this.options.visits.remove(registered.proxy.visitKey, registered.proxy)
     }
     registered.proxy.close()
-    directory.release(registered.keys, control).catch((error: unknown) => log.error(`release of [${name}]: ${error}`))
+    directory
+      .release(allOf(registered.held), control)
+      .catch((error: unknown) => log.error(`release of [${name}]: ${error}`))
     registry.proxyStopped(name)
     log.info(`close proxy [${name}] success`)
   }
+}
+
+function keysOf(message: NewProxy, proxy: RelayProxy): HeldKeys {
+  const own = `proxy:${message.proxy_name}`
+  if (proxy.group === undefined) return { keys: [own, ...proxy.claims], shared: undefined }
+  return { keys: [own], shared: { keys: proxy.claims, group: proxy.group } }
+}
+
+function allOf(held: HeldKeys): string[] {
+  return [...held.keys, ...(held.shared?.keys ?? [])]
 }
 
 /** frp's text for a name, port or route that somebody holds. */

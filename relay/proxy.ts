@@ -1,5 +1,6 @@
 import { FrpError } from '../contract/errors.ts'
 import type { Deadline, Log, Runtime } from '../contract/runtime.ts'
+import { deriveKey } from '../protocol/frp/cipher.ts'
 import type { NewProxy, Outgoing } from '../protocol/frp/messages.ts'
 import { encodeV1 } from '../protocol/frp/v1.ts'
 import { reviveWrap, type WrapOptions, wrap } from '../protocol/frp/wrap.ts'
@@ -9,6 +10,7 @@ import type { TokenBucket } from '../protocol/stream/throttle.ts'
 import type { Addresses } from './ingress.ts'
 import { formatAddress } from './ingress.ts'
 import type { Joins } from './joins.ts'
+import type { SavedVisit } from './saved.ts'
 import type { WorkConnPool } from './work-conn-pool.ts'
 
 /** What the registry shows of a proxy while it runs; added to as bytes pass. */
@@ -31,6 +33,21 @@ export interface WorkConnsOptions {
   joins: Joins
   /** The relay holds so much that it takes no new users. */
   isFull: () => boolean
+}
+
+/** How a visitor's connection is wrapped, as its NewVisitorConn says; with the proxy's secret, not the token. */
+export interface VisitorLeg {
+  useEncryption: boolean
+  useCompression: boolean
+  /** The visitor ends streams as we do. */
+  isHalfClosing: boolean
+}
+
+/** What is known of a user's stream beside the stream. */
+interface UserEnd {
+  /** Below what is wrapped around it. */
+  raw: ByteStream
+  leg: VisitorLeg | undefined
 }
 
 /** A work connection that a proxy may use, after StartWorkConn, unwrapped; or why there is none. */
@@ -67,6 +84,16 @@ export class WorkConns {
 
   /** Carries one user's stream to the client's service, until both have ended. */
   serve(user: ByteStream, addresses: Addresses, head?: Uint8Array): void {
+    this.serveEnd(user, addresses, { raw: user, leg: undefined }, head)
+  }
+
+  /** The same for a visitor, whose bytes are wrapped with the proxy's secret. */
+  serveVisitor(visitor: ByteStream, addresses: Addresses, leg: VisitorLeg): void {
+    const user = wrap(visitor, this.legOptions(leg), this.options.runtime.crypto)
+    this.serveEnd(user, addresses, { raw: visitor, leg })
+  }
+
+  private serveEnd(user: ByteStream, addresses: Addresses, end: UserEnd, head?: Uint8Array): void {
     const { log, stats } = this.options
     if (log.enabled('info')) {
       log.info(`get a user connection [${formatAddress(addresses.sourceIp, addresses.sourcePort)}]`)
@@ -87,7 +114,7 @@ export class WorkConns {
         onClose()
         work.destroy(waiting.error)
       } else {
-        this.join(user, work, raw, onClose, head === undefined ? {} : { headOfA: head })
+        this.join(user, work, raw, onClose, head === undefined ? {} : { headOfA: head }, end)
         user.resume()
       }
     })
@@ -107,14 +134,19 @@ export class WorkConns {
     this.join(user, work, this.raws.get(work) ?? work, onClose, { headOfB: rest })
   }
 
-  /** After sleep: joins again what was joined; `raw` is the work connection, `saved` the state of what was around it. */
-  rejoin(user: ByteStream, raw: ByteStream, saved: readonly Uint8Array[]): void {
-    const { stats } = this.options
+  /**
+   * After sleep: joins again what was joined; `raw` is the work connection, `wrapped` and `leg` are the state of
+   * what was around it and around the user.
+   */
+  rejoin(rawUser: ByteStream, raw: ByteStream, { wrapped, leg }: Pick<SavedVisit, 'wrapped' | 'leg'>): void {
+    const { stats, runtime } = this.options
     stats.connections += 1
-    const work = reviveWrap(raw, this.wrapOptions(), this.options.runtime.crypto, saved)
-    this.join(user, work, raw, () => {
+    const work = reviveWrap(raw, this.wrapOptions(), runtime.crypto, wrapped)
+    const user = leg ? reviveWrap(rawUser, this.legOptions(leg.kind), runtime.crypto, leg.wrapped) : rawUser
+    const onClose = (): void => {
       stats.connections -= 1
-    })
+    }
+    this.join(user, work, raw, onClose, {}, { raw: rawUser, leg: leg?.kind })
   }
 
   private join(
@@ -123,9 +155,11 @@ export class WorkConns {
     raw: ByteStream,
     onClose: () => void,
     heads: Pick<JoinOptions, 'headOfA' | 'headOfB'> = {},
+    end: UserEnd = { raw: user, leg: undefined },
   ): void {
     const { stats, joins, message, isHalfClosing } = this.options
-    const live = { proxyName: message.proxy_name, user, work: raw, wrapped: work }
+    const { leg } = end
+    const live = { proxyName: message.proxy_name, user: end.raw, wrappedUser: user, leg, work: raw, wrapped: work }
     joins.add(live)
     join(user, work, {
       traffic: stats.traffic,
@@ -134,8 +168,17 @@ export class WorkConns {
         onClose()
       },
       endOfBIsClose: !isHalfClosing,
+      endOfAIsClose: leg !== undefined && !leg.isHalfClosing,
       ...heads,
     })
+  }
+
+  private legOptions(leg: VisitorLeg): WrapOptions {
+    const { message, runtime } = this.options
+    return {
+      ...(leg.useEncryption ? { key: deriveKey(runtime.crypto, message.sk) } : {}),
+      compression: leg.useCompression,
+    }
   }
 
   private wrapOptions(): WrapOptions {

@@ -11,9 +11,11 @@ import { TokenVerifier, type Verifier } from './auth.ts'
 import { Connection, type KeepAliveTimes } from './connection.ts'
 import type { Control, ControlOptions } from './control.ts'
 import { type Directory, MemoryDirectory } from './directory.ts'
+import { Groups } from './groups.ts'
 import { HttpIngress } from './http-ingress.ts'
-import { type HttpRoutes, HttpRouteTable } from './http-routes.ts'
+import { type HttpRoutes, routesAt } from './http-routes.ts'
 import type { HttpTarget } from './http-target.ts'
+import { HttpsIngress } from './https-ingress.ts'
 import { formatAddress, type PeerInfo, type Ports } from './ingress.ts'
 import { Joins } from './joins.ts'
 import { IDLE_UPSTREAM_MS } from './limits.ts'
@@ -21,10 +23,14 @@ import { LoginDoor } from './login-door.ts'
 import { LoginGuard } from './login-guard.ts'
 import { MemoryWatch } from './memory-watch.ts'
 import { PortBook } from './ports.ts'
+import type { ProxyType, VhostTarget } from './proxies/table.ts'
+import { TcpGroups } from './proxies/tcp-group.ts'
 import { Refusals } from './refusals.ts'
 import { Registry } from './registry.ts'
+import type { RegistryStore } from './registry-store.ts'
 import type { SavedConnection } from './saved.ts'
 import { NO_SLEEPERS, type Sleepers } from './sleepers.ts'
+import { TcpmuxIngress } from './tcpmux-ingress.ts'
 import { VisitDoor } from './visit-door.ts'
 import { Visits } from './visits.ts'
 
@@ -47,10 +53,21 @@ export interface RelayParts {
   /** Who owns names; in memory unless given. */
   directory?: Directory<Control>
   sleepers?: Sleepers
+  /** What the registry keeps over restarts. */
+  registryStore?: RegistryStore
   /** Shared by all sessions of an isolate. */
   memoryBudget?: MemoryBudget
   /** How long an idle connection to a client's web server is kept. */
   idleUpstreamMs?: number
+  /** Proxy types that this runtime cannot carry, with what to use instead. */
+  unavailable?: Partial<Record<ProxyType, string>>
+}
+
+/** Where users' names lead. */
+interface Routes {
+  http: HttpRoutes<HttpTarget>
+  https: HttpRoutes<VhostTarget>
+  tcpmux: HttpRoutes<VhostTarget>
 }
 
 /** One public endpoint: its clients, names, routes and limits. The same on every runtime. */
@@ -58,6 +75,9 @@ export class Relay {
   readonly registry: Registry
   /** The door for users' HTTP requests; without vhost HTTP it finds no route. */
   readonly http: HttpIngress
+  /** The doors for users of https and tcpmux proxies. */
+  readonly https: HttpsIngress
+  readonly tcpmux: TcpmuxIngress
   readonly options: FrpsOptions
   readonly visits: Visits
   readonly joins = new Joins()
@@ -84,18 +104,40 @@ export class Relay {
     this.memory = new MemoryWatch(runtime, limits.maxMemoryBytes, () => this.heldBytes)
     this.verifier = new TokenVerifier(options, runtime)
     this.visits = new Visits(runtime)
-    this.registry = new Registry({ runtime, maxOffline: limits.maxRemembered, offlineMs: limits.rememberDays * DAY_MS })
+    this.registry = new Registry({
+      runtime,
+      maxOffline: limits.maxRemembered,
+      offlineMs: limits.rememberDays * DAY_MS,
+      store: parts.registryStore,
+    })
     const guard = new LoginGuard(runtime, {
       failuresBurst: limits.failedLoginsBurst,
       failuresPerSecond: limits.failedLoginsPerSecond,
     })
-    const routes = routesAt(options.vhostHTTPPort)
+    const routes: Routes = {
+      http: routesAt<HttpTarget>(options.vhostHTTPPort),
+      https: routesAt<VhostTarget>(options.vhostHTTPSPort),
+      tcpmux: routesAt<VhostTarget>(options.tcpmuxHTTPConnectPort),
+    }
+    const notFoundPage = parts.notFoundPage ?? (() => Promise.resolve(undefined))
     this.http = new HttpIngress({
       runtime,
-      routes,
+      routes: routes.http,
       sleepers,
       responseTimeoutMs: options.vhostHTTPTimeout * 1000,
-      notFoundPage: parts.notFoundPage ?? (() => Promise.resolve(undefined)),
+      notFoundPage,
+    })
+    const firstBytesMs = limits.headerTimeoutSeconds * 1000
+    const { refusals } = this
+    this.https = new HttpsIngress({ runtime, routes: routes.https.table, refusals, helloTimeoutMs: firstBytesMs })
+    this.tcpmux = new TcpmuxIngress({
+      runtime,
+      routes: routes.tcpmux.table,
+      refusals,
+      isPassthrough: options.tcpmuxPassthrough,
+      headLimits: { bytes: limits.httpHeadBytes, fields: limits.httpFields },
+      headTimeoutMs: firstBytesMs,
+      notFoundPage,
     })
     this.visitDoor = new VisitDoor({
       runtime,
@@ -105,6 +147,7 @@ export class Relay {
       isDetailed: options.detailedErrorsToClient,
       maxNameLength: limits.maxNameLength,
       features,
+      clientOf: (runId) => this.logins.owner(runId),
     })
     this.logins = new LoginDoor({
       runtime,
@@ -151,7 +194,7 @@ export class Relay {
 
   /** Bytes that streams of clients hold, and window that they were granted. */
   get heldBytes(): number {
-    if (this.parts.memoryBudget !== undefined) return this.parts.memoryBudget.used
+    if (this.parts.memoryBudget !== undefined) return this.parts.memoryBudget.total
     let sum = 0
     for (const connection of this.connections) sum += connection.heldBytes
     return sum
@@ -232,7 +275,7 @@ export class Relay {
     channel.end()
   }
 
-  private proxySetOptions(routes: HttpRoutes<HttpTarget>): ControlOptions['proxies'] {
+  private proxySetOptions(routes: Routes): ControlOptions['proxies'] {
     const { runtime, options, parts } = this
     const { limits } = options.edgefrp
     const ranges = options.allowPorts.map((range) =>
@@ -245,6 +288,7 @@ export class Relay {
       visits: this.visits,
       joins: this.joins,
       isFull: () => this.memory.isFull,
+      unavailable: parts.unavailable ?? {},
       key: deriveKey(runtime.crypto, options.auth.token),
       maxPorts: options.maxPortsPerClient,
       maxProxies: limits.maxProxiesPerClient,
@@ -255,19 +299,16 @@ export class Relay {
         ports: parts.ports,
         tcpPorts: new PortBook(runtime, ranges),
         udpPorts: new PortBook(runtime, ranges),
-        httpRoutes: options.vhostHTTPPort > 0 ? routes : undefined,
+        httpRoutes: options.vhostHTTPPort > 0 ? routes.http : undefined,
+        httpsRoutes: options.vhostHTTPSPort > 0 ? routes.https : undefined,
+        tcpmuxRoutes: options.tcpmuxHTTPConnectPort > 0 ? routes.tcpmux : undefined,
+        groups: new Groups(runtime.crypto),
+        tcpGroups: new TcpGroups(),
         subDomainHost: options.subDomainHost,
         udpSessions: limits.udpSessionsPerProxy,
         udpIdleMs: limits.udpIdleSeconds * 1000,
         idleUpstreamMs: parts.idleUpstreamMs ?? IDLE_UPSTREAM_MS,
       },
     }
-  }
-}
-
-function routesAt(port: number): HttpRoutes<HttpTarget> {
-  return {
-    table: new HttpRouteTable<HttpTarget>(),
-    publicAddress: (host) => (port === 80 || port === 443 ? host : `${host}:${port}`),
   }
 }

@@ -1,11 +1,13 @@
+import type { Traffic } from '../protocol/stream/join.ts'
 import type { ControlState } from './control.ts'
 import type { PeerInfo } from './ingress.ts'
+import type { VisitorLeg } from './proxy.ts'
 
 /**
  * Version of everything below. A relay that reads another one closes that connection: the client is back in a
  * second, and nothing is misread.
  */
-export const SAVED_VERSION = 1
+export const SAVED_VERSION = 2
 
 /** A connection as plain data (structured clone takes it): all that must outlive sleep. */
 export interface SavedConnection {
@@ -26,6 +28,8 @@ export interface SavedControl {
   cipher: Uint8Array
   /** The first bytes of a message that is not complete. */
   partial: Uint8Array
+  /** What each of the state's proxies has carried. */
+  traffic: Traffic[]
 }
 
 /** A visitor joined to a work connection; each end is a stream of some connection, named by its key. */
@@ -36,6 +40,8 @@ export interface SavedVisit {
   work: SavedEnd
   /** State of what is wrapped around the work connection, outermost first. */
   wrapped: Uint8Array[]
+  /** How the visitor's end is wrapped, and the state of that; undefined: it is not. */
+  leg: { kind: VisitorLeg; wrapped: Uint8Array[] } | undefined
 }
 
 export interface SavedEnd {

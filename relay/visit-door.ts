@@ -5,9 +5,11 @@ import type { NewVisitorConn } from '../protocol/frp/messages.ts'
 import type { ByteStream } from '../protocol/stream/byte-stream.ts'
 import { prefixed } from '../protocol/stream/prefixed.ts'
 import type { Connection } from './connection.ts'
+import type { Control } from './control.ts'
 import { clientText, lineText } from './error-text.ts'
 import { formatAddress } from './ingress.ts'
 import type { LoginGuard } from './login-guard.ts'
+import { secretKeyOf } from './proxies/secret.ts'
 import type { Sleepers } from './sleepers.ts'
 import { type Visitable, Visits } from './visits.ts'
 
@@ -20,7 +22,12 @@ export interface VisitDoorOptions {
   isDetailed: boolean
   maxNameLength: number
   features: readonly string[]
+  /** The client with this run id. */
+  clientOf: (runId: string) => Control | undefined
 }
+
+/** The text of a feature that both ends named. */
+const HALF_CLOSE = 'half-close'
 
 /** Takes visitor connections in: NewVisitorConn, its answer, and then the bytes are the proxy's. */
 export class VisitDoor {
@@ -46,24 +53,52 @@ export class VisitDoor {
     })
     const isWritten = channel.backlogBytes === 0
     const { stream, head } = channel.detach()
-    const { ip, port } = connection.peer
-    // Mostly the answer left at once and nothing came behind the message: the stream itself can be used.
-    visited.proxy.visit?.(isWritten && head.length === 0 ? raw : prefixed(stream, head), {
+    const { ip, port, local } = connection.peer
+    const { remote_port: visitedPort } = visited.message
+    const addresses = {
       sourceIp: ip,
       sourcePort: port,
-      destinationIp: '',
-      destinationPort: visited.message.remote_port,
+      destinationIp: local?.ip ?? '',
+      destinationPort: visitedPort > 0 ? visitedPort : (local?.port ?? 0),
+    }
+    // Mostly the answer left at once and nothing came behind the message: the stream itself can be used.
+    visited.proxy.visit?.(isWritten && head.length === 0 ? raw : prefixed(stream, head), addresses, {
+      useEncryption: message.use_encryption,
+      useCompression: message.use_compression,
+      isHalfClosing: message.edgefrp?.features.includes(HALF_CLOSE) === true,
     })
   }
 
   private authorise(connection: Connection, message: NewVisitorConn): Visitable {
-    const isLoggedIn = connection.control?.isOpen === true && connection.control.state.runId === message.run_id
-    if (message.edgefrp === undefined) {
-      throw new FrpError('NOT_SUPPORTED', `custom listener for [${message.proxy_name}] doesn't exist`)
+    const { visits, sleepers, maxNameLength } = this.options
+    // Our own client asks for a port; a visitor of frp's, or ours in that role, for a name.
+    if (message.edgefrp?.['type'] !== undefined) {
+      const isLoggedIn = this.isLoggedIn(connection) && connection.control?.state.runId === message.run_id
+      const key = Visits.keyOf(message)
+      sleepers.wake([key])
+      return visits.find(key, message, isLoggedIn)
     }
-    const key = Visits.keyOf(message)
-    this.options.sleepers.wake([key])
-    return this.options.visits.find(key, message, isLoggedIn)
+    const client = this.clientOf(connection, message)
+    const key = secretKeyOf(message.proxy_name.slice(0, maxNameLength))
+    sleepers.wake([key])
+    return visits.findSecret(key, message, {
+      ip: connection.peer.ip,
+      isLoggedIn: client !== undefined || this.isLoggedIn(connection),
+      user: client?.user ?? '',
+    })
+  }
+
+  /** The client that a visit says it belongs to; undefined: to none (frpc before 0.50, or a stranger). */
+  private clientOf(connection: Connection, message: NewVisitorConn): Control | undefined {
+    if (message.run_id === '') return undefined
+    // As for work connections: a run id that somebody learned is of no use on another connection.
+    const client = connection.isMultiplexed ? connection.control : this.options.clientOf(message.run_id)
+    if (client?.isOpen === true && client.state.runId === message.run_id) return client
+    throw new FrpError('AUTH_FAILED', 'no client control found for the run id')
+  }
+
+  private isLoggedIn(connection: Connection): boolean {
+    return connection.control?.isOpen === true
   }
 
   private refuse(connection: Connection, channel: MessageChannel, message: NewVisitorConn, error: unknown): void {
@@ -71,7 +106,8 @@ export class VisitDoor {
     const { guard, maxNameLength } = this.options
     const { isThrottled, report } = guard.failed(ip)
     if (report > 0) this.options.runtime.log.warn(`visitor [${formatAddress(ip, port)}]: ${lineText(error)}`)
-    if (isThrottled) {
+    // A client that is logged in keeps its session, whatever one visitor of it is configured with.
+    if (isThrottled && !this.isLoggedIn(connection)) {
       connection.close(new FrpError('LOGIN_THROTTLED', `too many refused visits from ${ip}`))
       return
     }

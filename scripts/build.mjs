@@ -2,6 +2,7 @@
 import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { build } from 'esbuild'
+import { pagesModule } from './embed-dashboard.mjs'
 
 const root = join(import.meta.dirname, '..')
 const dist = join(root, 'dist')
@@ -12,6 +13,7 @@ const executables = {
   'edgefrp.js': 'scripts/edgefrp.ts',
 }
 
+writeFileSync(join(root, 'dashboard/pages.ts'), pagesModule())
 rmSync(dist, { recursive: true, force: true })
 mkdirSync(dist, { recursive: true })
 // CommonJS, because it starts a fifth faster than the same code as a module and runs wherever it is copied to,

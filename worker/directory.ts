@@ -1,5 +1,6 @@
 import type { Control } from '../relay/control.ts'
-import { type ClaimResult, type Directory, MemoryDirectory } from '../relay/directory.ts'
+import { type ClaimResult, type Directory, MemoryDirectory, type SharedKeys } from '../relay/directory.ts'
+import type { HeldKeys } from '../relay/proxy-set.ts'
 import type { HubStore } from './store.ts'
 
 export interface HubDirectoryOptions {
@@ -19,18 +20,20 @@ export class HubDirectory implements Directory<Control> {
     this.options = options
   }
 
-  async claim(keys: readonly string[], owner: Control): Promise<ClaimResult<Control>> {
-    this.options.wake(keys)
-    const result = await this.memory.claim(keys, owner)
+  async claim(keys: readonly string[], owner: Control, shared?: SharedKeys): Promise<ClaimResult<Control>> {
+    this.options.wake([...keys, ...(shared?.keys ?? [])])
+    const result = await this.memory.claim(keys, owner, shared)
     const name = this.options.nameOf(owner)
-    if (result.isClaimed && name !== undefined) this.options.store.keep(keys, name)
+    if (result.isClaimed && name !== undefined) this.options.store.keep(keys, name, shared?.keys)
     return result
   }
 
   async release(keys: readonly string[], owner: Control): Promise<void> {
-    const name = this.options.nameOf(owner)
-    if (name !== undefined) this.options.store.drop(keys, name)
     await this.memory.release(keys, owner)
+    const name = this.options.nameOf(owner)
+    // A key that the owner holds as another member of a group as well stays.
+    const dropped = keys.filter((key) => !this.memory.isHeldBy(key, owner))
+    if (name !== undefined) this.options.store.drop(dropped, name)
   }
 
   lookup(key: string): Promise<Control | undefined> {
@@ -39,7 +42,7 @@ export class HubDirectory implements Directory<Control> {
   }
 
   /** After sleep: keys that a client still holds in the store. */
-  reclaim(keys: readonly string[], owner: Control): void {
-    this.memory.hold(keys, owner)
+  reclaim({ keys, shared }: HeldKeys, owner: Control): void {
+    this.memory.hold(keys, owner, shared)
   }
 }

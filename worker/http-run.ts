@@ -4,6 +4,7 @@ import type { BodyFraming } from '../protocol/http1/body.ts'
 import { Exchange, type ExchangeHandler } from '../protocol/http1/exchange.ts'
 import type { Fields, RequestHead, ResponseHead } from '../protocol/http1/head.ts'
 import type { ByteStream } from '../protocol/stream/byte-stream.ts'
+import type { MemoryBudget } from '../protocol/yamux/memory-budget.ts'
 import { applyRequestRules, applyResponseRules, type OwnAnswer } from '../relay/http-rules.ts'
 import type { HttpTarget } from '../relay/http-target.ts'
 import type { Relay } from '../relay/relay.ts'
@@ -18,6 +19,8 @@ export interface EdgeRunOptions {
   relay: Relay
   sleep: Sleep
   runtime: HubRuntime
+  /** For what waits to be read. */
+  budget: MemoryBudget
 }
 
 /** Our own handshake with the service; the one with the user is the platform's. */
@@ -42,7 +45,7 @@ export class EdgeRun implements ExchangeHandler {
   private drained: (() => void) | undefined
 
   constructor(options: EdgeRunOptions) {
-    const { request, head, target, relay, runtime } = options
+    const { request, head, target } = options
     this.options = options
     this.done = options.sleep.begin()
     this.response = new Promise((resolve) => {
@@ -52,7 +55,7 @@ export class EdgeRun implements ExchangeHandler {
     if (head.hasUpgrade) this.prepareUpgrade(head)
     applyRequestRules(head, target.message, ip, request.url.startsWith('https:') ? 'https' : 'http')
     target.workConns.stats.connections += 1
-    this.deadline = runtime.after(relay.http.responseTimeoutMs, () => this.timedOut())
+    this.deadline = this.awaitResponse()
     request.signal.addEventListener('abort', () => this.abort())
     this.connect(false)
   }
@@ -65,7 +68,7 @@ export class EdgeRun implements ExchangeHandler {
     applyResponseRules(head.fields, undefined, this.options.target.message)
     const hasBody = framing.type !== 'none' && !NO_BODY.has(head.status)
     if (hasBody) {
-      this.sink = sinkFor(framing.type === 'length' ? framing.length : undefined, {
+      this.sink = sinkFor(framing.type === 'length' ? framing.length : undefined, this.options.budget, {
         onRoom: () => this.exchange?.resume(),
         onCancel: () => this.abort(),
       })
@@ -136,6 +139,7 @@ export class EdgeRun implements ExchangeHandler {
         const isFree = exchange.start()
         if (request.body !== null && !this.isBodyStarted) {
           this.isBodyStarted = true
+          this.deadline.cancel()
           this.sendBody(exchange, request.body, isFree).catch((cause: unknown) => this.abort(cause))
         }
       }
@@ -154,6 +158,13 @@ export class EdgeRun implements ExchangeHandler {
       if (!isTaken) await this.whenDrained()
     }
     exchange.endBody()
+    // frp counts from the whole request on (Go's ResponseHeaderTimeout); an upload takes as long as it takes.
+    if (!this.isAnswered) this.deadline = this.awaitResponse()
+  }
+
+  private awaitResponse(): Deadline {
+    const { runtime, relay } = this.options
+    return runtime.after(relay.http.responseTimeoutMs, () => this.timedOut())
   }
 
   private whenDrained(): Promise<void> {

@@ -1,4 +1,5 @@
 import { Fields, type RequestHead, utf8AsLatin1 } from '../protocol/http1/head.ts'
+import type { MemoryBudget } from '../protocol/yamux/memory-budget.ts'
 import { canonicalHost, hostCandidates } from '../relay/host-names.ts'
 import type { HttpDecision } from '../relay/http-ingress.ts'
 import { type OwnAnswer, ownAnswer } from '../relay/http-rules.ts'
@@ -13,6 +14,7 @@ export interface HttpDoorOptions {
   runtime: HubRuntime
   store: HubStore
   sleep: Sleep
+  budget: MemoryBudget
 }
 
 /** How long a request waits for a client that was lost a moment ago, and how often it looks. */
@@ -28,12 +30,12 @@ export class HttpDoor {
   }
 
   async serve(request: Request): Promise<Response> {
-    const { relay, sleep, runtime } = this.options
+    const { relay, sleep, runtime, budget } = this.options
     const head = headOf(request)
     const decision = relay.http.decide(head) ?? (await this.afterComeback(head))
     if (decision === undefined) return responseOf(await relay.http.notFound())
     if ('answer' in decision) return responseOf(decision.answer)
-    return await new EdgeRun({ request, head, target: decision.target, relay, sleep, runtime }).response
+    return await new EdgeRun({ request, head, target: decision.target, relay, sleep, runtime, budget }).response
   }
 
   /** A client that was cut by a deploy or a crash is back in a moment: the request waits for it. */

@@ -1,12 +1,13 @@
 import { DurableObject } from 'cloudflare:workers'
 import { FrpError } from '../contract/errors.ts'
 import type { LogLevel } from '../contract/runtime.ts'
-import { MemoryBudget } from '../protocol/yamux/memory-budget.ts'
 import { type RelayApp, relayApp } from '../relay/api/app.ts'
 import { Relay } from '../relay/relay.ts'
+import { HubBudget } from './budget.ts'
 import { HubDirectory } from './directory.ts'
 import { configOf, type Env, refusal } from './env.ts'
 import { HttpDoor } from './http.ts'
+import { SqlRegistryStore } from './registry-store.ts'
 import { HubRuntime } from './runtime.ts'
 import { Sleep } from './sleep.ts'
 import { reasonText } from './sockets.ts'
@@ -15,13 +16,13 @@ import { VirtualPorts } from './virtual-ports.ts'
 
 /** frpc's path, and the prefix of all that is the relay's own. */
 const OWN_PATH = '/~!frp'
-/**
- * What all hubs of one isolate may hold and have granted together: an isolate has 128 MB, and several objects
- * may share it.
- */
-const ISOLATE_BUDGET = new MemoryBudget(16 * 1024 * 1024)
 /** How long an idle connection to a client's web server is kept: it keeps the object awake. */
 const IDLE_UPSTREAM_MS = 2_000
+/** The platform takes HTTP alone: TLS ends before it, and CONNECT does not arrive. */
+const UNAVAILABLE = {
+  https: 'type [https] cannot be carried on the edge, where TLS ends: use type http, or stcp with a visitor',
+  tcpmux: 'type [tcpmux] cannot be carried on the edge, which takes no CONNECT: use tcp with frpc visit, or stcp',
+}
 /** frpc < 0.70 sends yamux in text frames, which the runtime decodes beyond repair. */
 const TEXT_REASON = 'text frames are not readable here: use frpc 0.70 or newer, or a relay on a VM'
 
@@ -31,14 +32,17 @@ export class Hub extends DurableObject<Env> {
   private readonly relay: Relay
   private readonly sleep: Sleep
   private readonly http: HttpDoor
-  private readonly app: RelayApp
+  /** Made when somebody asks: most lives of the object never need it. */
+  private app: RelayApp | undefined
   private readonly refusal: string | undefined
-  private readonly budget = ISOLATE_BUDGET
+  private readonly budget: HubBudget
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env)
     const options = configOf(env, ctx.id.name === undefined ? undefined : configNameOf(ctx.id.name))
     this.refusal = refusal(options)
+    this.budget = new HubBudget(ctx.id.toString())
+    options.edgefrp.limits.maxMemoryBytes = Math.min(options.edgefrp.limits.maxMemoryBytes, this.budget.limit)
     this.runtime = new HubRuntime(options.log.level as LogLevel, () => this.sleep.settle())
     const store = new HubStore(ctx.storage)
     const directory = new HubDirectory({
@@ -57,11 +61,18 @@ export class Hub extends DurableObject<Env> {
         wakeConnection: (name) => this.sleep.wakeConnection(name),
       },
       memoryBudget: this.budget,
+      registryStore: new SqlRegistryStore(ctx.storage.sql),
       idleUpstreamMs: IDLE_UPSTREAM_MS,
+      unavailable: UNAVAILABLE,
     })
-    this.sleep = new Sleep({ ctx, runtime: this.runtime, relay: this.relay, store, directory })
-    this.http = new HttpDoor({ relay: this.relay, runtime: this.runtime, store, sleep: this.sleep })
-    this.app = relayApp(this.relay, this.runtime)
+    this.sleep = new Sleep({ ctx, runtime: this.runtime, relay: this.relay, store, directory, budget: this.budget })
+    this.http = new HttpDoor({
+      relay: this.relay,
+      runtime: this.runtime,
+      store,
+      sleep: this.sleep,
+      budget: this.budget,
+    })
   }
 
   override async fetch(request: Request): Promise<Response> {
@@ -69,7 +80,12 @@ export class Hub extends DurableObject<Env> {
     return await this.sleep.during(async () => {
       const { pathname } = new URL(request.url)
       if (pathname === OWN_PATH && isUpgrade(request)) return this.acceptClient(request)
-      if (pathname === OWN_PATH || pathname.startsWith(`${OWN_PATH}/`)) return await this.app.fetch(request)
+      if (pathname === OWN_PATH || pathname.startsWith(`${OWN_PATH}/`)) {
+        // The API tells who is there; strangers wake nobody.
+        if (request.headers.has('Authorization')) this.sleep.wakeAll()
+        this.app ??= relayApp(this.relay, this.runtime)
+        return await this.app.fetch(request, request.headers.get('CF-Connecting-IP') ?? '')
+      }
       return await this.http.serve(request)
     })
   }

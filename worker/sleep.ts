@@ -1,6 +1,7 @@
 import { FrpError, messageOf } from '../contract/errors.ts'
 import { saveWrap } from '../protocol/frp/wrap.ts'
 import type { ByteStream } from '../protocol/stream/byte-stream.ts'
+import type { MemoryBudget } from '../protocol/yamux/memory-budget.ts'
 import type { Connection } from '../relay/connection.ts'
 import type { PeerInfo } from '../relay/ingress.ts'
 import type { LiveJoin } from '../relay/joins.ts'
@@ -27,6 +28,7 @@ export interface SleepOptions {
   relay: Relay
   store: HubStore
   directory: HubDirectory
+  budget: MemoryBudget
 }
 
 interface Awake {
@@ -90,6 +92,7 @@ export class Sleep {
     for (const [name, { socket, connection }] of this.awake) {
       if (socket.isDirty) isSaved = this.save(name, socket, connection) && isSaved
     }
+    this.options.relay.registry.save()
     if (!isSaved) this.stayAwake()
     else if (this.retry !== undefined) {
       clearTimeout(this.retry)
@@ -121,13 +124,13 @@ export class Sleep {
     const name = this.nameOfSocket(server)
     const awake = this.awake.get(name)
     if (awake !== undefined) return awake.socket
-    return this.wakeConnection(name) === undefined ? undefined : this.awake.get(name)?.socket
+    return this.wakeConnection(name, server) === undefined ? undefined : this.awake.get(name)?.socket
   }
 
   acceptUser(server: WebSocket): UserSocket {
     const name = crypto.randomUUID()
     this.options.ctx.acceptWebSocket(server, [USER_TAG, name])
-    const user = new UserSocket(server, name)
+    const user = this.newUser(server, name)
     this.users.set(name, user)
     return user
   }
@@ -135,7 +138,7 @@ export class Sleep {
   /** The socket of a user, if it is one, in memory again with what it is joined to. */
   userOf(server: WebSocket): UserSocket | undefined {
     if (!this.options.ctx.getTags(server).includes(USER_TAG)) return undefined
-    return this.wakeUser(this.nameOfSocket(server))
+    return this.wakeUser(this.nameOfSocket(server), server)
   }
 
   closed(server: WebSocket, code: number, reason: string): void {
@@ -168,17 +171,27 @@ export class Sleep {
     return this.names.get(connection)
   }
 
+  private newUser(server: WebSocket, name: string): UserSocket {
+    const { runtime, budget } = this.options
+    return new UserSocket(server, name, runtime, budget)
+  }
+
   // --- waking
+
+  /** Everybody is in memory. */
+  wakeAll(): void {
+    for (const server of this.options.ctx.getWebSockets(CLIENT_TAG)) this.clientOf(server)
+  }
 
   wake(keys: readonly string[]): void {
     for (const name of this.options.store.owners(keys)) this.wakeConnection(name)
   }
 
-  wakeConnection(name: string): Connection | undefined {
+  /** `server`: its socket where an event brought it; one that is closed cannot be found by its name any more. */
+  wakeConnection(name: string, server = this.serverOf(name)): Connection | undefined {
     const awake = this.awake.get(name)
     if (awake !== undefined) return awake.connection
-    const { ctx, store, runtime } = this.options
-    const [server] = ctx.getWebSockets(name)
+    const { store, runtime } = this.options
     if (server === undefined) {
       store.lost(name, runtime.nowMs())
       return undefined
@@ -202,19 +215,18 @@ export class Sleep {
     const connection = relay.revive(socket, saved.connection)
     this.keep(name, socket, connection)
     const { control } = connection
-    if (control !== undefined) directory.reclaim(control.proxies.keys, control)
+    for (const held of control?.proxies.held ?? []) if (control) directory.reclaim(held, control)
     for (const visit of saved.connection.visits) this.rejoin(visit)
     connection.resume()
     return connection
   }
 
-  private wakeUser(name: string): UserSocket | undefined {
+  private wakeUser(name: string, server = this.serverOf(name)): UserSocket | undefined {
     const known = this.users.get(name)
     if (known !== undefined) return known
-    const [server] = this.options.ctx.getWebSockets(name)
     if (server === undefined) return undefined
     const attachment = server.deserializeAttachment() as Attachment | null // written by `saveUsers`
-    const user = new UserSocket(server, name)
+    const user = this.newUser(server, name)
     this.users.set(name, user)
     if (attachment !== null && 'visit' in attachment) this.rejoin(attachment.visit)
     return user
@@ -233,7 +245,7 @@ export class Sleep {
       work?.destroy(gone)
       return
     }
-    conns.rejoin(user, work, visit.wrapped)
+    conns.rejoin(user, work, visit)
   }
 
   private streamOf(end: SavedEnd): ByteStream | undefined {
@@ -243,14 +255,14 @@ export class Sleep {
   // --- saving
 
   private save(name: string, socket: HubSocket, connection: Connection): boolean {
-    const { ctx, store } = this.options
+    const { store } = this.options
     const joins = this.joinsOf(connection)
     const visits = joins.map((live) => this.savedVisit(live))
     if (visits.some((visit) => visit === undefined)) return false
     const saved = connection.save(visits.filter((visit) => visit !== undefined))
     // A stranger who has not logged in has nothing to be revived for; his deadline keeps the object awake.
     if (saved === undefined) return connection.control === undefined
-    const [server] = ctx.getWebSockets(name)
+    const server = this.serverOf(name)
     if (server === undefined) return true
     const whole: SavedSocket = { connection: saved, flow: socket.save() }
     try {
@@ -271,8 +283,7 @@ export class Sleep {
   }
 
   private saveUser(visit: SavedVisit): void {
-    const [server] = this.options.ctx.getWebSockets(visit.visitor.connection)
-    server?.serializeAttachment({ visit } satisfies Attachment)
+    this.serverOf(visit.visitor.connection)?.serializeAttachment({ visit } satisfies Attachment)
   }
 
   private joinsOf(connection: Connection): LiveJoin[] {
@@ -287,8 +298,10 @@ export class Sleep {
     const visitor = this.endOf(live.user)
     const work = this.endOf(live.work)
     const wrapped = saveWrap(live.wrapped, live.work)
-    if (visitor === undefined || work === undefined || wrapped === undefined) return undefined
-    return { proxyName: live.proxyName, visitor, work, wrapped }
+    const around = saveWrap(live.wrappedUser, live.user)
+    if (visitor === undefined || work === undefined || wrapped === undefined || around === undefined) return undefined
+    const leg = live.leg && { kind: live.leg, wrapped: around }
+    return { proxyName: live.proxyName, visitor, work, wrapped, leg }
   }
 
   private endOf(stream: ByteStream): SavedEnd | undefined {
@@ -330,13 +343,17 @@ export class Sleep {
 
   private lose(server: WebSocket, error: FrpError | undefined): void {
     const name = this.nameOfSocket(server)
-    this.wakeConnection(name)
+    this.wakeConnection(name, server)
     const awake = this.awake.get(name)
     const isLost = error !== undefined && awake?.connection.control !== undefined
     if (isLost) this.options.store.lost(name, this.options.runtime.nowMs())
     awake?.socket.closed(error)
     this.awake.delete(name)
     if (!isLost) this.options.store.unspill(name)
+  }
+
+  private serverOf(name: string): WebSocket | undefined {
+    return this.options.ctx.getWebSockets(name)[0]
   }
 
   private nameOfSocket(server: WebSocket): string {

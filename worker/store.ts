@@ -25,7 +25,8 @@ export class HubStore {
     this.sql = storage.sql
     this.kv = storage.kv
     this.sql.exec(
-      'CREATE TABLE IF NOT EXISTS keys (key TEXT PRIMARY KEY, socket TEXT NOT NULL, lostMs INTEGER) WITHOUT ROWID',
+      'CREATE TABLE IF NOT EXISTS keys ' +
+        '(key TEXT NOT NULL, socket TEXT NOT NULL, lostMs INTEGER, PRIMARY KEY (key, socket)) WITHOUT ROWID',
     )
   }
 
@@ -43,8 +44,10 @@ export class HubStore {
     return [...sockets]
   }
 
-  keep(keys: readonly string[], socket: string): void {
-    for (const key of keys) {
+  /** `shared`: keys that other sockets may hold too, as members of a group. */
+  keep(keys: readonly string[], socket: string, shared: readonly string[] = []): void {
+    for (const key of keys) this.sql.exec('DELETE FROM keys WHERE key = ? AND socket <> ?', key, socket)
+    for (const key of [...keys, ...shared]) {
       this.known.add(key)
       this.sql.exec('INSERT OR REPLACE INTO keys (key, socket, lostMs) VALUES (?, ?, NULL)', key, socket)
     }
@@ -93,13 +96,5 @@ export class HubStore {
 
   unspill(socket: string): void {
     this.kv.delete(socket)
-  }
-
-  /** All sockets were cut (a crash, a deploy): what they held is remembered as lost. */
-  reconcile(alive: ReadonlySet<string>, nowMs: number): void {
-    for (const row of [...this.sql.exec('SELECT DISTINCT socket FROM keys WHERE lostMs IS NULL')]) {
-      const socket = String(row['socket'])
-      if (!alive.has(socket)) this.lost(socket, nowMs)
-    }
   }
 }

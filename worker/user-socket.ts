@@ -1,4 +1,5 @@
 import { FrpError } from '../contract/errors.ts'
+import type { Runtime } from '../contract/runtime.ts'
 import { HEAD_ROOM, MAX_WEBSOCKET_MESSAGE_BYTES } from '../protocol/limits.ts'
 import type { ByteStream, StreamHandler } from '../protocol/stream/byte-stream.ts'
 import { Inlet } from '../protocol/stream/inlet.ts'
@@ -13,8 +14,14 @@ import {
   OPCODE_TEXT,
   putHeader,
 } from '../protocol/websocket/frame.ts'
+import type { MemoryBudget } from '../protocol/yamux/memory-budget.ts'
 import { reasonText } from './sockets.ts'
 
+/** What may wait for a service that does not read: nothing holds a user's WebSocket back. */
+const MAX_WAITING_BYTES = 4 * 1024 * 1024
+/** What may wait for a user who does not read, and how often that is looked at: the platform tells nobody. */
+const MAX_UNSENT_BYTES = 256 * 1024
+const UNSENT_LOOK_MS = 50
 /** Close codes that an endpoint may not send (RFC 6455 7.4.1). */
 const UNSENDABLE = new Set([1005, 1006, 1015])
 /** A service behind the tunnel is no browser's script: masking protects nothing there, and zeros cost nothing. */
@@ -28,7 +35,12 @@ export class UserSocket implements ByteStream {
   /** Its tag, by which it is found after sleep. */
   readonly name: string
   private readonly socket: WebSocket
-  private readonly inlet = new Inlet(() => undefined)
+  private readonly runtime: Runtime
+  private readonly budget: MemoryBudget
+  private readonly inlet = new Inlet((bytes) => this.charge(-bytes))
+  /** Bytes of the user that wait here or at the service's stream. */
+  private waitingBytes = 0
+  private isUnsent = false
   private readonly header = new FrameHeader(false)
   private payloadLeft = -1
   private parts: Uint8Array[] = []
@@ -38,14 +50,17 @@ export class UserSocket implements ByteStream {
   private isPeerClosed = false
   private isEnded = false
 
-  constructor(socket: WebSocket, name: string) {
+  constructor(socket: WebSocket, name: string, runtime: Runtime, budget: MemoryBudget) {
     this.socket = socket
+    this.runtime = runtime
+    this.budget = budget
     this.name = name
   }
 
   /** Nothing but the socket itself has to be kept: no half frame of the service, no byte of the user, no goodbye. */
   get isSavable(): boolean {
-    if (this.isEnded || this.isPeerClosed || this.payloadLeft >= 0 || this.parts.length > 0) return false
+    if (this.isEnded || this.isPeerClosed || this.isUnsent || this.payloadLeft >= 0 || this.parts.length > 0)
+      return false
     const { waiting, isKeeping, paused, ended } = this.inlet.save()
     return this.header.isAtStart && waiting.length === 0 && !isKeeping && !paused && !ended
   }
@@ -76,7 +91,7 @@ export class UserSocket implements ByteStream {
 
   /** The user is gone without a word. */
   userLost(error: Error): void {
-    this.inlet.close(error)
+    this.close(error)
   }
 
   // --- from the service
@@ -89,7 +104,11 @@ export class UserSocket implements ByteStream {
       if (!(error instanceof FrpError)) throw error
       this.destroy(error)
     }
-    return true
+    // It was copied; false only asks to wait.
+    if (unsentBytes(this.socket) <= MAX_UNSENT_BYTES || this.inlet.isClosed) return true
+    this.isUnsent = true
+    this.watchUnsent()
+    return false
   }
 
   /** The service's FIN without a close frame: the connection below was lost, which WebSocket calls 1006. */
@@ -100,11 +119,11 @@ export class UserSocket implements ByteStream {
     this.closeIfDone()
   }
 
-  destroy(reason?: Error): void {
+  destroy(reason?: Error, code = 1011): void {
     if (this.inlet.isClosed) return
     this.isEnded = true
-    if (!this.isPeerClosed) this.socket.close(1011, reasonText(reason?.message ?? 'the connection broke'))
-    this.inlet.close(reason ?? new FrpError('STREAM_ABORTED', 'WebSocket aborted by this side'))
+    if (!this.isPeerClosed) this.socket.close(code, reasonText(reason?.message ?? 'the connection broke'))
+    this.close(reason ?? new FrpError('STREAM_ABORTED', 'WebSocket aborted by this side'))
   }
 
   pause(): void {
@@ -126,7 +145,34 @@ export class UserSocket implements ByteStream {
     const memory = new Uint8Array(HEAD_ROOM + header + payload.length)
     putHeader(memory, HEAD_ROOM, opcode, payload.length, ZERO_KEY)
     memory.set(payload, HEAD_ROOM + header)
-    this.inlet.push(memory.subarray(HEAD_ROOM), HEAD_ROOM)
+    const isTaken = this.inlet.push(memory.subarray(HEAD_ROOM), HEAD_ROOM)
+    if (!isTaken && this.inlet.isLent) this.charge(memory.length - HEAD_ROOM)
+    if (this.waitingBytes <= MAX_WAITING_BYTES && !this.budget.isOver) return
+    this.destroy(new FrpError('LIMIT', `${this.waitingBytes} bytes wait for a service that does not read`), 1013)
+  }
+
+  private charge(bytes: number): void {
+    this.waitingBytes += bytes
+    this.budget.used += bytes
+  }
+
+  /** Nobody reads any more: what waited is gone. */
+  private close(error?: Error): void {
+    this.inlet.close(error)
+    this.charge(-this.waitingBytes)
+  }
+
+  /** Looks again and again whether the user has read on. */
+  private watchUnsent(): void {
+    this.runtime.after(UNSENT_LOOK_MS, () => {
+      if (this.inlet.isClosed) return
+      if (unsentBytes(this.socket) > MAX_UNSENT_BYTES) {
+        this.watchUnsent()
+        return
+      }
+      this.isUnsent = false
+      this.inlet.drained()
+    })
   }
 
   private parse(chunk: Uint8Array): void {
@@ -193,8 +239,14 @@ export class UserSocket implements ByteStream {
   }
 
   private closeIfDone(): void {
-    if (this.isEnded && this.inlet.endDelivered) this.inlet.close()
+    if (this.isEnded && this.inlet.endDelivered) this.close()
   }
+}
+
+/** Bytes of `send` that have not left; 0 where the runtime does not tell. */
+function unsentBytes(socket: WebSocket): number {
+  const { bufferedAmount } = socket as { bufferedAmount?: number } // newer than the types
+  return bufferedAmount ?? 0
 }
 
 function joined(parts: readonly Uint8Array[], length: number): Uint8Array {

@@ -9,6 +9,7 @@ import { runService } from '../run.ts'
 import { environment, type ReadOptions, readConfig } from './config-file.ts'
 import { dashed, type Flag, keyOf, normalize, ROOT_FLAGS, readFlag } from './flags.ts'
 import { ALL_QUICK_FLAGS, QUICK_TYPES, type QuickType, quickConfig, quickFlags } from './quick.ts'
+import { REMOTE_COMMANDS, REMOTE_FLAGS, type RemoteCommand, runRemote } from './remote.ts'
 import { VISIT_ABOUT, VISIT_FLAGS, visitCommand } from './visit.ts'
 
 /** frp's own default, although the format is called deprecated. */
@@ -20,7 +21,7 @@ export async function main(args: readonly string[]): Promise<void> {
   // The first signal closes; a second one is the user's last word.
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stopping.abort())
   try {
-    process.exitCode = await run(args, stopping.signal)
+    process.exitCode = await run(args, stopping)
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error
     process.exitCode = error.exitCode
@@ -29,8 +30,9 @@ export async function main(args: readonly string[]): Promise<void> {
   if (stopping.signal.aborted || process.exitCode !== 0) process.exit()
 }
 
-/** Runs the command that `args` name until it ends or `signal` says stop; resolves to the exit code. */
-async function run(args: readonly string[], signal: AbortSignal): Promise<number> {
+/** Runs the command that `args` name until it ends or `stopping` says so; resolves to the exit code. */
+async function run(args: readonly string[], stopping: AbortController): Promise<number> {
+  const { signal } = stopping
   let exitCode = 0
   const root = newCommand('frpc', 'frpc is the client of frp', ROOT_FLAGS)
   const given = (command: Command, flag: Flag): unknown => command.getOptionValue(keyOf(flag))
@@ -50,13 +52,25 @@ async function run(args: readonly string[], signal: AbortSignal): Promise<number
     edgefrp: text(rootValue('edgefrp')) ?? text(process.env['EDGEFRP_CONFIG']),
   })
   root.action(
-    attempt(() => {
+    attempt(async () => {
       const directory = text(rootValue('config_dir'))
-      return directory === undefined ? runFile(file(), reading(), signal) : runAll(directory, reading(), signal)
+      const code = await (directory === undefined
+        ? runFile(file(), reading(), signal)
+        : runAll(directory, reading(), signal))
+      // The admin API may have ended it, and that is a stop like any other.
+      stopping.abort()
+      return code
     }),
   )
   const verify = newCommand('verify', 'Verify that the configures is valid', [])
   root.addCommand(verify.action(attempt(async () => verifyFile(file(), reading()))))
+  for (const name of Object.keys(REMOTE_COMMANDS) as RemoteCommand[]) {
+    // the keys of that very object
+    const command = newCommand(name, REMOTE_COMMANDS[name], REMOTE_FLAGS)
+    root.addCommand(
+      command.action(attempt(() => remote(name, file(), reading(), command.getOptionValue('apiTimeout')))),
+    )
+  }
   for (const type of QUICK_TYPES) {
     const command = newCommand(type, `Run frpc with a single ${type} proxy`, quickFlags(type))
     root.addCommand(command.action(attempt(() => runQuick(type, (flag) => given(command, flag), reading(), signal))))
@@ -69,14 +83,32 @@ async function run(args: readonly string[], signal: AbortSignal): Promise<number
     exitCode = await visitCommand(call, signal)
   })
   root.addCommand(visit)
-  await root.parseAsync(normalize(args, [...ROOT_FLAGS, ...ALL_QUICK_FLAGS, ...VISIT_FLAGS]), { from: 'user' })
+  await root.parseAsync(normalize(args, [...ROOT_FLAGS, ...ALL_QUICK_FLAGS, ...VISIT_FLAGS, ...REMOTE_FLAGS]), {
+    from: 'user',
+  })
   return exitCode
 }
 
 async function runFile(fileName: string, options: ReadOptions, signal: AbortSignal): Promise<number> {
   const { options: config, warnings } = readConfig(fileName, options)
   printWarnings(warnings)
-  await runService(config, fileName, signal)
+  await runService(config, fileName, signal, (strict) => {
+    const reread = readConfig(fileName, { ...options, strict })
+    printWarnings(reread.warnings)
+    return reread.options
+  })
+  return 0
+}
+
+/** The configuration that names the admin API is the one that the running frpc was started with. */
+async function remote(
+  command: RemoteCommand,
+  fileName: string,
+  options: ReadOptions,
+  timeout: unknown,
+): Promise<number> {
+  const { options: config } = readConfig(fileName, options)
+  console.log(await runRemote(command, config.webServer, options.strict, timeout))
   return 0
 }
 

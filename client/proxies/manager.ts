@@ -34,6 +34,7 @@ export interface ProxyStatus {
   phase: Phase
   error: string
   remoteAddr: string
+  config: ProxyOptions
 }
 
 /** The proxies of one session: which there are, and which of them a work connection is for. */
@@ -114,6 +115,7 @@ export class ProxyManager {
       phase,
       error,
       remoteAddr,
+      config,
     }))
   }
 

@@ -13,10 +13,11 @@ export interface Target {
 /** Takes a request target apart; throws HTTP_BAD_REQUEST for a form that does not fit the method. */
 export function parseTarget(method: string, target: string): Target {
   if (method === 'CONNECT') {
+    // RFC 9110 9.3.6 wants a port; frp's own proxy dialer sends a bare name, and Go takes it.
     checkAuthority(target, 'target')
-    // RFC 9110 9.3.6: the port is not optional.
-    if (portOf(target) === '')
-      throw new FrpError('HTTP_BAD_REQUEST', `target ${showText(target)}: CONNECT needs a port`)
+    if (target.endsWith(':')) {
+      throw new FrpError('HTTP_BAD_REQUEST', `target ${showText(target)}: CONNECT with an empty port`)
+    }
     return { authority: target, path: '', isAbsoluteForm: false }
   }
   if (target.charCodeAt(0) === SLASH) return { authority: undefined, path: target, isAbsoluteForm: false }
@@ -85,12 +86,6 @@ function portProblem(authority: string, start: number): string | undefined {
     port = port * 10 + digit
   }
   return port > 65_535 || authority.length - start > 5 ? 'the port is above 65535' : undefined
-}
-
-/** The digits after the last colon outside of brackets, `''` if there are none. */
-function portOf(authority: string): string {
-  const colon = authority.lastIndexOf(':')
-  return colon > authority.lastIndexOf(']') ? authority.slice(colon + 1) : ''
 }
 
 function isNameCharacter(code: number): boolean {

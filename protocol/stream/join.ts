@@ -17,6 +17,8 @@ export interface JoinOptions {
    * (golib io.Join closes both sides at the first end of file).
    */
   endOfBIsClose?: boolean
+  /** The same for `a`: a visitor at a stock frpc. */
+  endOfAIsClose?: boolean
   /** Bytes that were read from `a` before and belong in front. A copy; the join owns it. */
   headOfA?: Uint8Array
   headOfB?: Uint8Array
@@ -29,7 +31,7 @@ export interface JoinOptions {
 export function join(a: ByteStream, b: ByteStream, options: JoinOptions = {}): void {
   const done = new Closing(options.onClose)
   const traffic = options.traffic ?? { forward: 0, backward: 0 }
-  const left = new Leg(a, b, traffic, true, false, done)
+  const left = new Leg(a, b, traffic, true, options.endOfAIsClose ?? false, done)
   const right = new Leg(b, a, traffic, false, options.endOfBIsClose ?? false, done)
   a.attach(left, options.headOfA)
   b.attach(right, options.headOfB)

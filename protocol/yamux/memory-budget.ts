@@ -13,19 +13,28 @@ export class MemoryBudget {
   /** Bytes charged now. */
   used = 0
   readonly limit: number
+  /** Windows grow only up to here, so that fast readers leave room for others. */
+  readonly growLimit: number
   /** The sessions that share it. */
   readonly holders = new Set<Holder>()
 
-  constructor(limit: number) {
+  constructor(limit: number, growLimit = limit) {
     this.limit = limit
+    this.growLimit = growLimit
+  }
+
+  /** Bytes charged to this budget and to others that share its limit. */
+  get total(): number {
+    return this.used
   }
 
   get isOver(): boolean {
-    return this.used > this.limit
+    return this.total > this.limit
   }
 
+  /** Whether a window may grow by so much. */
   allows(more: number): boolean {
-    return this.used + more <= this.limit
+    return this.total + more <= this.growLimit
   }
 
   heaviest(): YamuxStream | undefined {

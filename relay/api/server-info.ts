@@ -6,8 +6,9 @@ export function serverInfo(relay: Relay): Record<string, unknown> {
   const { options, registry } = relay
   const totals = registry.totals()
   const proxyTypeCount: Record<string, number> = {}
-  for (const proxy of registry.list()) {
-    if (proxy.message !== undefined) proxyTypeCount[proxy.type] = (proxyTypeCount[proxy.type] ?? 0) + 1
+  for (const { type, message } of registry.list().toSorted((a, b) => (a.type < b.type ? -1 : 1))) {
+    // A type that was there and is not any more has a zero, as in frp.
+    proxyTypeCount[type] = (proxyTypeCount[type] ?? 0) + (message === undefined ? 0 : 1)
   }
   const allowPorts = options.allowPorts
     .map(({ single, start, end }) => (single > 0 ? `${single}` : `${start}-${end}`))

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto'
-import { connect, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
-import { CleanUp, converse, listenTcp } from './client-rig.ts'
+import { CleanUp, type Ending } from './client-rig.ts'
 import { CARRIERS, WRAPPINGS } from './rig/carriers.ts'
+import { dialUser, endingOf, service, wordFor } from './rig/sockets.ts'
 import { batched, startTunnel, type Tunnel } from './rig/tunnel.ts'
 
 const cleanUp = new CleanUp()
@@ -51,12 +52,12 @@ function tally(results: readonly string[]): Record<string, number> {
 
 describe.each(CARRIERS)('over $name', { timeout: 60_000 }, ({ transport }) => {
   it('a request that ends in a half-close gets its whole answer', async () => {
-    const tunnel = await tunnelTo(await listenTcp(cleanUp, answering), transport)
+    const tunnel = await tunnelTo(await service(cleanUp, answering), transport)
     for (const { wrapping } of WRAPPINGS) {
       const port = tunnel.portOf(wrapping)
       const results = await batched(TIMES, AT_ONCE, async (index) => {
         const request = requestOf(index)
-        const { bytes, ended, error } = await converse(port, request, { end: true })
+        const { bytes, ended, error } = await ask(port, request, true)
         if (error !== undefined) return error.message
         if (!ended) return 'no end'
         return bytes.equals(answerTo(request)) ? 'ok' : `${bytes.length} bytes of another answer`
@@ -67,7 +68,7 @@ describe.each(CARRIERS)('over $name', { timeout: 60_000 }, ({ transport }) => {
 
   it('a service that ends first still gets all that its user sends', async () => {
     const heard = new Map<string, string>()
-    const port = await listenTcp(cleanUp, (socket) => {
+    const port = await service(cleanUp, (socket) => {
       const parts: Buffer[] = []
       let error: string | undefined
       socket.end('go on')
@@ -91,14 +92,13 @@ describe.each(CARRIERS)('over $name', { timeout: 60_000 }, ({ transport }) => {
   })
 
   it('a reset by the service is an error for the user, with whatever came before', async () => {
-    const port = await listenTcp(cleanUp, (socket) => {
+    const port = await service(cleanUp, (socket) => {
       socket.once('data', () => socket.write(answerTo(Buffer.alloc(0)), () => socket.resetAndDestroy()))
     })
     const tunnel = await tunnelTo(port, transport)
     for (const { wrapping } of WRAPPINGS) {
       const results = await batched(TIMES, AT_ONCE, async (index) => {
-        const { ended, error } = await converse(tunnel.portOf(wrapping), requestOf(index), { end: index % 2 === 0 })
-        return ended ? 'a clean end' : (codeOf(error) ?? 'no error')
+        return wordFor(await ask(tunnel.portOf(wrapping), requestOf(index), index % 2 === 0))
       })
       expect({ wrapping, ...tally(results) }).toEqual({ wrapping, ECONNRESET: TIMES })
     }
@@ -106,52 +106,40 @@ describe.each(CARRIERS)('over $name', { timeout: 60_000 }, ({ transport }) => {
 
   it('a reset by the user is an error for the service', async () => {
     const endings: string[] = []
-    const port = await listenTcp(cleanUp, (socket) => {
-      let ended = false
-      let code: string | undefined
-      socket.on('data', (part) => socket.write(part))
-      socket.on('end', () => {
-        ended = true
-      })
-      socket.on('error', (error) => {
-        code = codeOf(error)
-      })
-      socket.on('close', () => endings.push(ended ? 'a clean end' : (code ?? 'no error')))
+    const port = await service(cleanUp, (socket) => {
+      socket.once('data', () => socket.write('go on'))
+      void endingOf(socket).then((ending) => endings.push(wordFor(ending)))
     })
     const tunnel = await tunnelTo(port, transport)
     for (const { wrapping } of WRAPPINGS) {
       endings.length = 0
-      await batched(TIMES, AT_ONCE, (index) => resetAfterEcho(tunnel.portOf(wrapping), requestOf(index)))
+      await batched(TIMES, AT_ONCE, (index) => resetAfterAnswer(tunnel.portOf(wrapping), requestOf(index)))
       await expect.poll(() => endings.length).toBe(TIMES)
       expect({ wrapping, ...tally(endings) }).toEqual({ wrapping, ECONNRESET: TIMES })
     }
   })
 })
 
-function codeOf(error: Error | undefined): string | undefined {
-  return error !== undefined && 'code' in error ? String(error.code) : error?.message
+/** Sends a request, half-closes if asked, and reads until the connection is over. */
+function ask(port: number, request: Buffer, isEnding: boolean): Promise<Ending> {
+  const socket = dialUser(cleanUp, port)
+  socket.write(request)
+  if (isEnding) socket.end()
+  else socket.on('end', () => socket.end())
+  return endingOf(socket)
 }
 
 /** Says its request only when the service has ended. */
-function sendAfterEnd(port: number, index: number): Promise<string> {
-  return new Promise((resolve) => {
-    const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
-    let text = ''
-    socket.on('data', (part) => {
-      text += part.toString()
-    })
-    socket.on('end', () => socket.end(requestOf(index)))
-    socket.on('error', (error) => resolve(error.message))
-    socket.on('close', () => resolve(text === 'go on' ? 'ok' : text))
-  })
+async function sendAfterEnd(port: number, index: number): Promise<string> {
+  const socket = dialUser(cleanUp, port)
+  socket.on('end', () => socket.end(requestOf(index)))
+  const ending = await endingOf(socket)
+  return ending.bytes.toString() === 'go on' ? 'ok' : wordFor(ending)
 }
 
-function resetAfterEcho(port: number, request: Buffer): Promise<void> {
-  return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1')
-    socket.write(request)
-    socket.once('data', () => socket.resetAndDestroy())
-    socket.on('error', () => undefined)
-    socket.on('close', () => resolve())
-  })
+async function resetAfterAnswer(port: number, request: Buffer): Promise<void> {
+  const socket = dialUser(cleanUp, port)
+  socket.write(request)
+  socket.once('data', () => socket.resetAndDestroy())
+  await endingOf(socket)
 }

@@ -67,7 +67,18 @@ interface Visit {
 }
 
 function visit(...args: string[]): Visit {
-  const child = spawn(hostNode(), [program, 'visit', ...args], { cwd: folder, env: { PATH: process.env['PATH'] } })
+  return run(hostNode(), [program, 'visit', ...args])
+}
+
+/** Node gives a child sockets; a shell gives it pipes, whose ends are told otherwise. */
+function visitThroughPipe(...args: string[]): Visit {
+  // The shell lets go of its own output, and gives what runs behind it its input.
+  const script = 'exec 3<&0; "$0" "$@" <&3 3<&- | cat 3<&- & exec >&- 3<&-; wait'
+  return run('/bin/sh', ['-c', script, hostNode(), program, 'visit', ...args])
+}
+
+function run(command: string, args: readonly string[]): Visit {
+  const child = spawn(command, args, { cwd: folder, env: { PATH: process.env['PATH'] } })
   const parts: Buffer[] = []
   const errors = new Lines()
   child.stdout.on('data', (part: Buffer) => parts.push(part))
@@ -112,13 +123,16 @@ describe('frpc visit tcp --stdio', () => {
     expect(await over).toEqual({ code: 0, stdout: Buffer.from('first asked 8'), stderr: '' })
   })
 
-  it('ends stdout when the service ended, while stdin continues', async () => {
+  it.each([
+    ['a socket', visit],
+    ['a pipe', visitThroughPipe],
+  ])('ends stdout when the service ended, while stdin continues (%s)', async (_, start) => {
     let atService: ReturnType<typeof endOf> | undefined
     onSocket = (socket) => {
       atService = endOf(socket)
       socket.end('bye')
     }
-    const { child, outputEnded, over } = visit('tcp', `${ports.service}`, ...at('--stdio'))
+    const { child, outputEnded, over } = start('tcp', `${ports.service}`, ...at('--stdio'))
     await outputEnded
     child.stdin.end('and another thing')
     expect(await over).toEqual({ code: 0, stdout: Buffer.from('bye'), stderr: '' })

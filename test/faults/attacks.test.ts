@@ -42,7 +42,7 @@ const SESSIONS: readonly { carrier: Carrier; bytes: Buffer }[] = [
   { carrier: 'tcp', bytes: dataFrame(1, rawMessage('v', '{"proxy_name":"p","edgefrp":{"v":1,"features":[],"type":"tcp","port":1}}'), 1) },
   { carrier: 'tcp', bytes: Buffer.from(`${upgrade(1)}GET / HTTP/1.1\r\nHost: b\r\n\r\n`) },
   { carrier: 'tcp', bytes: Buffer.from('POST / HTTP/1.1\r\nHost: h.example\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n') },
-  { carrier: 'tcp', bytes: Buffer.from('GET /~!frp/api/serverinfo HTTP/1.1\r\nHost: a\r\nAuthorization: Basic YTpi\r\n\r\n') },
+  { carrier: 'tcp', bytes: Buffer.from('GET /~!frp/api/serverinfo HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: Basic YTpi\r\n\r\n') },
   { carrier: 'tcp', bytes: Buffer.of(0x17, 0x16, 3, 1, 0, 5, 1, 0, 0, 1, 3) },
   { carrier: 'websocket', bytes: frame(loginFrame()) },
   { carrier: 'websocket', bytes: Buffer.concat([frame(loginFrame(), { isFinal: false }), frame(yamux(2, 1, 0, 1), { opcode: 0 }), frame(Buffer.from('\u0003\u00e8'), { opcode: 8 })]) },
@@ -202,10 +202,9 @@ describe('what the log says', () => {
     const basic = Buffer.from(`hu:${secrets.httpPassword}`).toString('base64')
     const ask = `GET / HTTP/1.1\r\nHost: h.example\r\nConnection: close\r\nAuthorization: Basic ${basic}\r\n\r\n`
     expect((await converse(vhostHTTPPort, Buffer.from(ask))).bytes.toString()).toMatch(/ 200 /)
-    await converse(
-      relay.port,
-      Buffer.from(`GET /~!frp/api/serverinfo HTTP/1.1\r\nHost: a\r\nAuthorization: Basic ${basic}\r\n\r\n`),
-    )
+    const web = Buffer.from('u:canary-web-pw').toString('base64')
+    const askApi = `GET /~!frp/api/serverinfo HTTP/1.1\r\nHost: a\r\nAuthorization: Basic ${web}\r\n\r\n`
+    expect((await converse(relay.port, Buffer.from(askApi))).bytes.toString()).toMatch(/ 200 /)
     const second = await logIn(cleanUp, relay.port)
     second.bring('0123456789abcdef')
     second.bring()

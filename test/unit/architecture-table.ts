@@ -32,7 +32,7 @@ export const ARCHITECTURE: Readonly<Record<string, RoomRule>> = {
   'protocol/websocket': { rooms: ['contract', 'protocol'], packages: [] },
   config: { rooms: ['contract'], packages: ['smol-toml', 'yaml'] },
   relay: { rooms: ['contract', ...PROTOCOL], typesOf: ['config'], packages: ['jose'] },
-  'relay/api': { rooms: ['contract', ...PROTOCOL, 'relay'], typesOf: ['config'], packages: ['hono'] },
+  'relay/api': { rooms: ['contract', ...PROTOCOL, 'relay', 'dashboard'], typesOf: ['config'], packages: ['hono'] },
   node: { rooms: ['contract', 'protocol', 'protocol/stream', 'protocol/websocket'], packages: ['node:*', 'ws'] },
   'relay-node': {
     rooms: ['contract', ...PROTOCOL, 'config', 'relay', 'relay/api', 'node'],

@@ -9,6 +9,13 @@ describe('BackOff', () => {
     expect(delays).toEqual([100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000, 5_000, 5_000])
   })
 
+  it('asks at least once a second where nobody listens: a relay that is started again is met soon', () => {
+    const backOff = new BackOff(() => 0.999_999)
+    const delays = Array.from({ length: 7 }, () => Math.round(backOff.afterFailure(true)))
+    expect(delays).toEqual([100, 200, 400, 800, 1_000, 1_000, 1_000])
+    expect(Math.round(backOff.afterFailure())).toBe(5_000)
+  })
+
   it('never waits longer than 5 s nor tries again without a pause', () => {
     const random = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true })
     fc.assert(

@@ -244,7 +244,7 @@ const TARGETS: Case[] = [
   ['dot segments', target('/a/../b'), 'ok'],
   ['brackets and quotes', target('/a{b}|"c"<d>^`\\'), 'ok'],
   ['CONNECT', target('b.example:443', 'CONNECT'), 'ok'],
-  ['CONNECT without port', target('b.example', 'CONNECT'), 'bad'],
+  ['CONNECT without port (frp sends such)', target('b.example', 'CONNECT'), 'ok'],
   ['CONNECT with an empty port', target('b.example:', 'CONNECT'), 'bad'],
   ['CONNECT to a path', target('/x', 'CONNECT'), 'bad'],
   ['CONNECT to a URL', target('http://b.example:80/', 'CONNECT'), 'bad'],

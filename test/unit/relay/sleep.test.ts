@@ -122,6 +122,7 @@ class Scene {
       visitor: endOf(live.user),
       work: endOf(live.work),
       wrapped: [],
+      leg: undefined,
     }))
     const saved = this.links.map(({ connection }) => connection.save([]))
     if (saved.some((one) => one === undefined)) return // a first message is half here: the hub stays awake
@@ -136,7 +137,7 @@ class Scene {
       const user = this.links[Number(visit.visitor.connection)]?.connection.stream(visit.visitor.stream)
       const conns = owner?.control?.proxies.workConns(visit.proxyName)
       if (work === undefined || user === undefined || conns === undefined) throw new Error('an end of a visit is gone')
-      conns.rejoin(user, work, [])
+      conns.rejoin(user, work, visit)
     }
     for (const { connection } of this.links) connection.resume()
   }

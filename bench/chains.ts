@@ -1,0 +1,182 @@
+import { spawnSync } from 'node:child_process'
+import { copyFileSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { hostNode } from '../test/e2e/host-node.ts'
+import { VHOST } from './load/commands.ts'
+import { firstByte, listening, Measured } from './processes.ts'
+
+/** What stands between user and service. */
+export type ChainName = 'ours' | 'stock' | 'haproxy' | 'pipe'
+
+/** Where users of a chain connect; `bind` is where clients of a tunnel do. */
+export interface Ports {
+  bind: number
+  echo: number
+  bulk: number
+  http: number
+  vhost: number
+  udp: number
+}
+
+/** Ports of the services behind all chains. */
+export const TARGETS = { echo: 9101, bulk: 9102, http: 9103, udp: 9104 } as const
+
+/** A running chain: for a tunnel `processes` are the relay and its client, in this order. */
+export interface Chain {
+  name: ChainName
+  ports: Ports
+  processes: Measured[]
+  pids: number[]
+  /** From the start of the first process to the first byte that came back through all. */
+  startMs: number
+  stop(): Promise<void>
+}
+
+const CONFIGS = join(import.meta.dirname, 'configs')
+const ROOT = join(import.meta.dirname, '..')
+
+/** A copy of what `npm run build` made, so that a build meanwhile changes nothing. */
+export class Executables {
+  readonly folder = mkdtempSync(join(tmpdir(), 'edgefrp-bench-'))
+
+  constructor() {
+    const dist = process.env['BENCH_DIST'] ?? join(ROOT, 'dist')
+    for (const name of ['frps.js', 'frpc.js']) {
+      const file = join(dist, name)
+      if (!existsSync(file)) throw new Error(`${file} is missing: run npm run build first`)
+      copyFileSync(file, join(this.folder, name))
+    }
+    writeFileSync(join(this.folder, 'package.json'), '{ "type": "commonjs" }\n')
+  }
+
+  remove(): void {
+    rmSync(this.folder, { recursive: true, force: true })
+  }
+}
+
+/** The chains that this machine can run. */
+export function availableChains(): ChainName[] {
+  const stock = process.env['FRP_BIN']
+  const hasStock = stock !== undefined && existsSync(join(stock, 'frps')) && existsSync(join(stock, 'frpc'))
+  const hasHaproxy = spawnSync('haproxy', ['-v']).status === 0
+  return ['ours', ...(hasStock ? ['stock' as const] : []), ...(hasHaproxy ? ['haproxy' as const] : []), 'pipe']
+}
+
+/** A place of its own for each chain, so that all run side by side and idle ones cost nothing. */
+const FIRST_PORT: Record<ChainName, number> = { ours: 9200, stock: 9220, haproxy: 9240, pipe: 9280 }
+
+/** A fresh chain may run beside a warm one of the same kind. */
+const FRESH_OFFSET = 200
+
+/** Starts a chain; resolves when its ports are open. */
+export async function startChain(name: ChainName, executables: Executables, use: 'fresh' | 'warm'): Promise<Chain> {
+  const first = FIRST_PORT[name] + (use === 'fresh' ? FRESH_OFFSET : 0)
+  const ports: Ports = {
+    bind: first,
+    echo: first + 1,
+    bulk: first + 2,
+    http: first + 3,
+    vhost: first + 4,
+    udp: first + 5,
+  }
+  const processes: Measured[] = []
+  const startedAt = performance.now()
+  if (name === 'pipe') processes.push(startPipe(ports))
+  else if (name === 'haproxy') processes.push(...startHaproxies(ports, executables.folder))
+  else {
+    const command = tunnelCommands(name, executables)
+    const env = tunnelEnv(ports)
+    processes.push(new Measured(command.relay[0], [...command.relay[1], '-c', join(CONFIGS, 'frps.toml')], env))
+    await listening(first)
+    processes.push(new Measured(command.client[0], [...command.client[1], '-c', join(CONFIGS, 'frpc.toml')], env))
+  }
+  await firstByte(ports.echo)
+  const startMs = performance.now() - startedAt
+  await listening(ports.http)
+  await listening(ports.bulk)
+  return {
+    name,
+    ports,
+    processes,
+    startMs,
+    pids: processes.map(({ pid }) => pid),
+    async stop() {
+      for (const one of processes.toReversed()) await one.stop()
+    },
+  }
+}
+
+type CommandLine = [string, string[]]
+
+function tunnelCommands(name: 'ours' | 'stock', executables: Executables): { relay: CommandLine; client: CommandLine } {
+  if (name === 'stock') {
+    const folder = process.env['FRP_BIN'] ?? ''
+    return { relay: [join(folder, 'frps'), []], client: [join(folder, 'frpc'), []] }
+  }
+  // BENCH_RELAY_FLAGS and BENCH_CLIENT_FLAGS: Node's own flags, for a profile of one of the two.
+  const flags = (which: string): string[] => process.env[which]?.split(' ') ?? []
+  const script = (file: string): string => join(executables.folder, file)
+  return {
+    relay: [hostNode(), [...flags('BENCH_RELAY_FLAGS'), script('frps.js')]],
+    client: [hostNode(), [...flags('BENCH_CLIENT_FLAGS'), script('frpc.js')]],
+  }
+}
+
+function tunnelEnv(ports: Ports): Record<string, string> {
+  const values = {
+    BENCH_BIND_PORT: ports.bind,
+    BENCH_VHOST_PORT: ports.vhost,
+    BENCH_ECHO_PORT: ports.echo,
+    BENCH_BULK_PORT: ports.bulk,
+    BENCH_HTTP_PORT: ports.http,
+    BENCH_UDP_PORT: ports.udp,
+    BENCH_ECHO_TARGET: TARGETS.echo,
+    BENCH_BULK_TARGET: TARGETS.bulk,
+    BENCH_HTTP_TARGET: TARGETS.http,
+    BENCH_UDP_TARGET: TARGETS.udp,
+  }
+  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, String(value)]))
+}
+
+function startPipe(ports: Ports): Measured {
+  const pairs = [
+    `${ports.echo}:${TARGETS.echo}`,
+    `${ports.bulk}:${TARGETS.bulk}`,
+    `${ports.http}:${TARGETS.http}`,
+    `${ports.vhost}:${TARGETS.http}`,
+  ]
+  const flags = ['--experimental-strip-types', '--disable-warning=ExperimentalWarning']
+  return new Measured(process.execPath, [...flags, join(import.meta.dirname, 'load', 'pipe.ts'), ...pairs])
+}
+
+/** How far behind a port of the first haproxy that of the second lies. */
+const SECOND_HOP = 10
+
+/** Two haproxies in a row, one thread each, as many hops as a tunnel has. */
+function startHaproxies(ports: Ports, folder: string): Measured[] {
+  const second = (port: number): number => port + SECOND_HOP
+  const relay = join(folder, 'haproxy-relay.cfg')
+  const client = join(folder, 'haproxy-client.cfg')
+  const hop = (name: string, mode: string, from: number, to: number): string => {
+    const rule = mode === 'http' ? `  http-request deny unless { hdr(host) -i ${VHOST} }\n` : ''
+    return `listen ${name}\n  mode ${mode}\n  bind 127.0.0.1:${from}\n${rule}  server one 127.0.0.1:${to}\n`
+  }
+  const head =
+    'global\n  nbthread 1\n  maxconn 4000\ndefaults\n  timeout connect 5s\n  timeout client 1h\n  timeout server 1h\n'
+  const rows = (['echo', 'bulk', 'http'] as const).map((name) => ({ name, from: ports[name], to: TARGETS[name] }))
+  writeFileSync(
+    relay,
+    head +
+      rows.map(({ name, from }) => hop(name, 'tcp', from, second(from))).join('') +
+      hop('vhost', 'http', ports.vhost, second(ports.vhost)),
+  )
+  writeFileSync(
+    client,
+    head +
+      rows.map(({ name, from, to }) => hop(name, 'tcp', second(from), to)).join('') +
+      hop('vhost', 'http', second(ports.vhost), TARGETS.http),
+  )
+  // Of the second, first: else the first would find nobody.
+  return [client, relay].map((file) => new Measured('haproxy', ['-db', '-f', file])).reverse()
+}

@@ -1,0 +1,61 @@
+/** What the benchmark asks of a load process over IPC. Times in milliseconds, sizes in bytes. */
+export type Command =
+  /** Opens connections that stream at full speed until `stop`. `up`: from the user to the service. */
+  | { do: 'stream'; port: number; connections: number; direction: Direction }
+  /** Bytes received so far by this process. */
+  | { do: 'bytes' }
+  /** One connection whose reader never reads. */
+  | { do: 'stall'; port: number; direction: Direction }
+  | { do: 'stop' }
+  | { do: 'ping'; port: number; count: number; warmUp: number; size: number }
+  /** Loops of connect, 64 bytes there and back, close. */
+  | { do: 'connect'; port: number; loops: number; durationMs: number }
+  | { do: 'http'; port: number; connections: number; keepAlive: boolean; durationMs: number }
+  | { do: 'udp'; port: number; perSecond: number; size: number; durationMs: number }
+  /** Opens connections that stay open, each after one byte was echoed. */
+  | { do: 'idle'; port: number; connections: number }
+  /** Opens connections that send the start of a request and then nothing. */
+  | { do: 'drip'; port: number; connections: number }
+  /** Loops of connect, send what is no protocol, wait for the close. */
+  | { do: 'junk'; port: number; loops: number; durationMs: number }
+
+export type Direction = 'up' | 'down'
+
+/** What a load process answers, by command. */
+export interface Answers {
+  stream: null
+  bytes: { received: number }
+  stall: null
+  stop: null
+  ping: { p50Us: number; p99Us: number }
+  connect: { count: number; errors: number; elapsedMs: number }
+  http: { count: number; errors: number; elapsedMs: number }
+  udp: { sent: number; received: number }
+  idle: null
+  drip: null
+  junk: { count: number; errors: number; elapsedMs: number }
+}
+
+/** The first byte that a user sends to the bulk service says what it wants. */
+export const ASK_DOWN = 0x44
+export const ASK_UP = 0x55
+/** The service shall read nothing more. */
+export const ASK_STALL = 0x53
+/** The host that the vhost row asks for, as in configs/frpc.toml. */
+export const VHOST = 'bench.test'
+
+/** Answers one command after the other; an error ends the process, which the benchmark sees. */
+export function serve(run: (command: Command) => Promise<unknown>): void {
+  process.on('message', (message) => {
+    // Sent by LoadProcess.call alone.
+    const { id, command } = message as { id: number; command: Command }
+    run(command).then(
+      (answer) => process.send?.({ id, answer: answer ?? null }),
+      (error: unknown) => {
+        console.error(error)
+        process.exit(1)
+      },
+    )
+  })
+  process.on('disconnect', () => process.exit(0))
+}

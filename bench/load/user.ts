@@ -1,0 +1,277 @@
+import { createSocket } from 'node:dgram'
+import net from 'node:net'
+import { ASK_DOWN, ASK_STALL, ASK_UP, type Command, type Direction, serve, VHOST } from './commands.ts'
+import { discard, flood } from './fast-socket.ts'
+
+// The users in front of the tunnel: opens connections and measures, on command.
+
+let received = 0
+let open: net.Socket[] = []
+
+function connect(port: number): Promise<net.Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = net.connect({ port, host: '127.0.0.1', noDelay: true })
+    socket.once('error', reject)
+    socket.once('connect', () => {
+      socket.off('error', reject)
+      // Whoever is cut when a row ends tells nothing; a row that needs an answer does not get it.
+      socket.on('error', () => {})
+      resolve(socket)
+    })
+  })
+}
+
+async function stream(port: number, connections: number, direction: Direction): Promise<void> {
+  for (let i = 0; i < connections; i++) {
+    const socket = await connect(port)
+    open.push(socket)
+    socket.write(Buffer.from([direction === 'up' ? ASK_UP : ASK_DOWN]))
+    if (direction === 'up') flood(socket)
+    else {
+      discard(socket, (length) => {
+        received += length
+      })
+    }
+  }
+}
+
+async function stall(port: number, direction: Direction): Promise<void> {
+  const socket = await connect(port)
+  open.push(socket)
+  socket.pause()
+  socket.write(Buffer.from([direction === 'up' ? ASK_STALL : ASK_DOWN]))
+  if (direction === 'up') flood(socket)
+}
+
+async function ping(port: number, count: number, warmUp: number, size: number): Promise<unknown> {
+  const socket = await connect(port)
+  const times: number[] = []
+  const bytes = Buffer.alloc(size, 1)
+  await new Promise<void>((resolve, reject) => {
+    let missing = size
+    let sentAt = 0n
+    const send = (): void => {
+      sentAt = process.hrtime.bigint()
+      socket.write(bytes)
+    }
+    socket.once('close', () => reject(new Error('ping: the connection was closed')))
+    socket.on('data', (chunk) => {
+      missing -= chunk.length
+      if (missing > 0) return
+      times.push(Number(process.hrtime.bigint() - sentAt) / 1000)
+      missing = size
+      if (times.length < count + warmUp) send()
+      else resolve()
+    })
+    send()
+  })
+  socket.destroy()
+  const sorted = times.slice(warmUp).sort((a, b) => a - b)
+  const at = (part: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? 0
+  return { p50Us: at(0.5), p99Us: at(0.99) }
+}
+
+const HELLO = Buffer.alloc(64, 2)
+const NOT_AGAIN_MS = 10_000
+
+/** Runs `loops` chains of `once`, which calls back with whether it went well, until the time is over. */
+function repeat(loops: number, durationMs: number, once: (done: (isGood: boolean) => void) => void): Promise<unknown> {
+  const startedAt = performance.now()
+  let count = 0
+  let errors = 0
+  let running = loops
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error('a loop hangs')), durationMs + NOT_AGAIN_MS)
+    const next = (): void => {
+      if (performance.now() - startedAt < durationMs) {
+        once((isGood) => {
+          if (isGood) count += 1
+          else errors += 1
+          next()
+        })
+        return
+      }
+      running -= 1
+      if (running > 0) return
+      clearTimeout(timer)
+      resolve({ count, errors, elapsedMs: performance.now() - startedAt })
+    }
+    for (let i = 0; i < loops; i++) next()
+  })
+}
+
+function connectOnce(port: number, bytes: Buffer, expected: number, done: (isGood: boolean) => void): void {
+  const socket = net.connect({ port, host: '127.0.0.1', noDelay: true, allowHalfOpen: false })
+  let left = expected
+  socket.on('error', () => {})
+  socket.on('close', () => done(left <= 0))
+  socket.on('data', (chunk) => {
+    left -= chunk.length
+    if (left <= 0 && bytes === HELLO) socket.end()
+  })
+  socket.write(bytes)
+}
+
+/** What the service answers: learned once by asking, so that a proxy's own fields count too. */
+async function answerLength(port: number, request: Buffer): Promise<number> {
+  const socket = await connect(port)
+  return new Promise((resolve, reject) => {
+    let text = ''
+    socket.on('close', () => reject(new Error(`no whole answer: ${JSON.stringify(text)}`)))
+    socket.on('data', (chunk) => {
+      text += chunk.toString('latin1')
+      const head = text.indexOf('\r\n\r\n')
+      const length = /content-length: (\d+)/i.exec(text)
+      if (head < 0 || length === null || !text.startsWith('HTTP/1.1 200')) return
+      const whole = head + 4 + Number(length[1])
+      if (text.length < whole) return
+      resolve(whole)
+      socket.destroy()
+    })
+    socket.write(request)
+  })
+}
+
+async function http(port: number, connections: number, keepAlive: boolean, durationMs: number): Promise<unknown> {
+  const fields = keepAlive ? '' : 'Connection: close\r\n'
+  const request = Buffer.from(`GET /bench HTTP/1.1\r\nHost: ${VHOST}\r\nAccept: */*\r\n${fields}\r\n`)
+  const expected = await answerLength(port, request)
+  if (!keepAlive) return repeat(connections, durationMs, (done) => connectOnce(port, request, expected, done))
+  const sockets = await Promise.all(Array.from({ length: connections }, () => connect(port)))
+  const idle = sockets.slice()
+  const answer = await repeat(connections, durationMs, (done) => {
+    const socket = idle.pop()
+    if (socket === undefined) throw new Error('more loops than connections')
+    if (socket.destroyed) {
+      // A connection that was cut is an error, and another takes its place.
+      connect(port).then(
+        (other) => {
+          idle.push(other)
+          done(false)
+        },
+        () => done(false),
+      )
+      return
+    }
+    let left = expected
+    const over = (isGood: boolean): void => {
+      socket.off('data', onData)
+      socket.off('close', onCut)
+      idle.push(socket)
+      done(isGood)
+    }
+    const onCut = (): void => over(false)
+    const onData = (chunk: Buffer): void => {
+      left -= chunk.length
+      if (left <= 0) over(left === 0)
+    }
+    socket.on('data', onData)
+    socket.on('close', onCut)
+    socket.write(request)
+  })
+  for (const socket of sockets) socket.destroy()
+  return answer
+}
+
+const UDP_USERS = 4
+
+/** Evenly spread over a few users; what did not come back half a second later is lost. */
+async function udp(port: number, perSecond: number, size: number, durationMs: number): Promise<unknown> {
+  const bytes = Buffer.alloc(size, 3)
+  let sent = 0
+  let back = 0
+  const sockets = await Promise.all(
+    Array.from({ length: UDP_USERS }, async () => {
+      const socket = createSocket({ type: 'udp4', recvBufferSize: 4 * 1024 * 1024 })
+      socket.on('message', () => {
+        back += 1
+      })
+      await new Promise<void>((resolve) => socket.connect(port, '127.0.0.1', resolve))
+      return socket
+    }),
+  )
+  const startedAt = performance.now()
+  await new Promise<void>((resolve) => {
+    const timer = setInterval(() => {
+      const elapsed = performance.now() - startedAt
+      const due = Math.floor((Math.min(elapsed, durationMs) * perSecond) / 1000)
+      for (; sent < due; sent++) sockets[sent % UDP_USERS]?.send(bytes)
+      if (elapsed < durationMs) return
+      clearInterval(timer)
+      setTimeout(resolve, 500)
+    }, 1)
+  })
+  for (const socket of sockets) socket.close()
+  return { sent, received: back }
+}
+
+async function idle(port: number, connections: number): Promise<void> {
+  const one = async (): Promise<void> => {
+    const socket = await connect(port)
+    open.push(socket)
+    const echoed = new Promise<void>((resolve, reject) => {
+      socket.once('data', () => resolve())
+      socket.once('close', () => reject(new Error('idle: a connection was closed')))
+    })
+    socket.write(Buffer.from([1]))
+    await echoed
+  }
+  for (let left = connections; left > 0; left -= 50) {
+    await Promise.all(Array.from({ length: Math.min(50, left) }, one))
+  }
+}
+
+async function drip(port: number, connections: number): Promise<void> {
+  for (let i = 0; i < connections; i++) {
+    const socket = await connect(port)
+    open.push(socket)
+    socket.write('GET /~!frp HTTP/1.1\r\nHost: ')
+  }
+}
+
+const JUNK = Buffer.alloc(64, 0xee)
+const JUNK_PATIENCE_MS = 2_000
+
+/** Good is who was closed by the relay; whoever it keeps is closed here, and an error. */
+function junkOnce(port: number, done: (isGood: boolean) => void): void {
+  const socket = net.connect({ port, host: '127.0.0.1', noDelay: true })
+  let isGood = true
+  socket.setTimeout(JUNK_PATIENCE_MS, () => {
+    isGood = false
+    socket.destroy()
+  })
+  socket.on('error', () => {})
+  socket.on('close', () => done(isGood))
+  socket.resume()
+  socket.write(JUNK)
+}
+
+serve(async (command: Command) => {
+  switch (command.do) {
+    case 'stream':
+      return stream(command.port, command.connections, command.direction)
+    case 'stall':
+      return stall(command.port, command.direction)
+    case 'bytes':
+      return { received }
+    case 'stop':
+      for (const socket of open) socket.destroy()
+      open = []
+      return null
+    case 'ping':
+      return ping(command.port, command.count, command.warmUp, command.size)
+    case 'connect':
+      return repeat(command.loops, command.durationMs, (done) => connectOnce(command.port, HELLO, HELLO.length, done))
+    case 'http':
+      return http(command.port, command.connections, command.keepAlive, command.durationMs)
+    case 'udp':
+      return udp(command.port, command.perSecond, command.size, command.durationMs)
+    case 'idle':
+      return idle(command.port, command.connections)
+    case 'drip':
+      return drip(command.port, command.connections)
+    case 'junk':
+      return repeat(command.loops, command.durationMs, (done) => junkOnce(command.port, done))
+  }
+})
+process.send?.('listening')

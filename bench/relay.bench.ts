@@ -1,0 +1,144 @@
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { cpus } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { hostNode } from '../test/e2e/host-node.ts'
+import { availableChains, type Chain, type ChainName, Executables, startChain, TARGETS } from './chains.ts'
+import { networkNote, runInNamespace } from './network.ts'
+import { LoadProcess } from './processes.ts'
+import { bulk } from './rows/bulk.ts'
+import { limits } from './rows/limits.ts'
+import { idle, stalled } from './rows/memory.ts'
+import { ping } from './rows/ping.ts'
+import { connections, http, udp } from './rows/rates.ts'
+import type { Row } from './rows/row.ts'
+import { start } from './rows/start.ts'
+import { type Results, table } from './table.ts'
+
+// The relay with its client beside stock frp with the same config files, haproxy and a plain net pipe, in one run:
+//   npm run bench [-- bulk ping ...] [--rounds N] [--chains ours,pipe] [--quick]
+//   npm run bench -- limits     what strangers at the bind port cost
+// FRP_BIN: the folder of stock frps and frpc. Exits with 1 when a row is behind stock.
+
+/** In the order in which they run on a fresh chain: memory first, while the heap is small. */
+const ROWS: readonly Row[] = [start, idle, stalled, bulk, ping, connections, http, udp, limits]
+const ROUNDS = 3
+
+const { values: options, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    rounds: { type: 'string', default: String(ROUNDS) },
+    chains: { type: 'string' },
+    quick: { type: 'boolean', default: false },
+  },
+})
+
+process.exitCode = (await runInNamespace()) ?? (await main())
+
+async function main(): Promise<number> {
+  const rows = ROWS.filter(({ name, isOnDemand }) =>
+    positionals.length === 0 ? !isOnDemand : positionals.includes(name),
+  )
+  const unknown = positionals.filter((name) => !ROWS.some((row) => row.name === name))
+  if (unknown.length > 0) throw new Error(`no rows ${unknown}; there are ${ROWS.map(({ name }) => name)}`)
+  const wanted = options.chains?.split(',')
+  const chains = availableChains().filter((name) => wanted === undefined || wanted.includes(name))
+  const executables = new Executables()
+  const services = Object.entries(TARGETS).map(
+    ([kind, port]) => [kind, new LoadProcess('service.ts', [kind, String(port)])] as const,
+  )
+  const user = new LoadProcess('user.ts')
+  const streamer = new LoadProcess('user.ts')
+  const everybody = [...services.map(([, service]) => service), user, streamer]
+  await Promise.all(everybody.map(({ ready }) => ready))
+  const bulkService = services.find(([kind]) => kind === 'bulk')?.[1]
+  if (bulkService === undefined) throw new Error('no service for bulk')
+  const results: Results = new Map()
+  try {
+    const load = { user, streamer, bulkService, isQuick: options.quick }
+    await runRounds(chains, rows, executables, (row, chain) => row.measure(chain, load), results)
+  } finally {
+    for (const one of everybody) one.stop()
+    executables.remove()
+  }
+  return report(rows, results)
+}
+
+/** Of each row all chains in turn, so that noise meets them alike; the next round goes through them backwards. */
+async function runRounds(
+  names: readonly ChainName[],
+  rows: readonly Row[],
+  executables: Executables,
+  measure: (row: Row, chain: Chain) => Promise<Record<string, number>>,
+  results: Results,
+): Promise<void> {
+  const measureAll = async (row: Row, chain: Chain): Promise<void> => {
+    if (!row.chains.includes(chain.name)) return
+    const values = await measure(row, chain)
+    for (const [id, value] of Object.entries(values)) {
+      const ofMetric = results.get(id) ?? {}
+      ofMetric[chain.name] = [...(ofMetric[chain.name] ?? []), value]
+      results.set(id, ofMetric)
+    }
+    console.error(`${row.name} ${chain.name}: ${JSON.stringify(values, (_, v) => rounded(v))}`)
+  }
+  const freshRows = rows.filter((row) => row.isFresh)
+  const warmRows = rows.filter((row) => !row.isFresh)
+  const warm: Chain[] = []
+  try {
+    for (let round = 0; round < Number(options.rounds); round++) {
+      const order = round % 2 === 0 ? names : names.toReversed()
+      for (const name of order.filter((one) => freshRows.some((row) => row.chains.includes(one)))) {
+        const chain = await startChain(name, executables, 'fresh')
+        try {
+          for (const row of freshRows) await measureAll(row, chain)
+        } finally {
+          await chain.stop()
+        }
+      }
+      if (warmRows.length === 0) continue
+      if (warm.length === 0) for (const name of names) warm.push(await startChain(name, executables, 'warm'))
+      for (const row of warmRows) {
+        for (const name of order) {
+          const chain = warm.find((one) => one.name === name)
+          if (chain !== undefined) await measureAll(row, chain)
+        }
+      }
+    }
+  } finally {
+    for (const chain of warm) await chain.stop()
+  }
+}
+
+function rounded(value: unknown): unknown {
+  return typeof value === 'number' ? Number(value.toPrecision(3)) : value
+}
+
+function report(rows: readonly Row[], results: Results): number {
+  const node = execFileSync(hostNode(), ['--version'], { encoding: 'utf8' }).trim()
+  const { text, behind } = table(
+    rows.flatMap(({ metrics }) => metrics),
+    results,
+  )
+  const processors = cpus()
+  const page = [
+    `# Benchmark, Node ${node}`,
+    '',
+    `${processors.length} cores, ${processors[0]?.model ?? 'unknown'}; ${networkNote()}.`,
+    `Medians of ${options.rounds} alternating rounds. Everything, load generators included, shares the cores: read the ratios.`,
+    'Stock frp runs with the same files, bench/configs: over WebSocket, tcpMux on, TLS off. CPU is that of relay and client together.',
+    '',
+    text,
+    '',
+    behind.length === 0 ? 'No row is behind stock frp.' : `Behind stock frp: ${behind.join('; ')}.`,
+    '',
+  ].join('\n')
+  console.log(page)
+  if (positionals.length === 0 && !options.quick) {
+    const folder = join(import.meta.dirname, 'results')
+    mkdirSync(folder, { recursive: true })
+    writeFileSync(join(folder, `${new Date().toISOString().slice(0, 10)}-node${node.slice(1)}.md`), page)
+  }
+  return behind.length === 0 ? 0 : 1
+}

@@ -1,0 +1,41 @@
+import type { Chain, ChainName } from '../chains.ts'
+import type { LoadProcess } from '../processes.ts'
+
+/** One number of the table. */
+export interface Metric {
+  id: string
+  label: string
+  unit: string
+  isHigherBetter: boolean
+  /** What we want: so many times better than stock, or a bound in the row's unit. */
+  goal?: { timesStock: number } | { atMost: number }
+  /** Not part of the gate. */
+  isExempt?: boolean
+}
+
+/** What a row may use besides the chain. */
+export interface Load {
+  user: LoadProcess
+  /** A second process of users, so that a stream's own work delays no ping. */
+  streamer: LoadProcess
+  bulkService: LoadProcess
+  /** The shortest run that still says something: for trying the benchmark itself. */
+  isQuick: boolean
+}
+
+/** A group of numbers that are measured together on one chain. */
+export interface Row {
+  /** What the command line calls it. */
+  name: string
+  metrics: Metric[]
+  chains: readonly ChainName[]
+  /** Runs only when the command line names it. */
+  isOnDemand?: boolean
+  /** Wants a chain that was just started; the others get one that is warm. */
+  isFresh?: boolean
+  /** Values in the metrics' units by their ids; a metric may be missing. */
+  measure(chain: Chain, load: Load): Promise<Record<string, number>>
+}
+
+export const ALL_CHAINS: readonly ChainName[] = ['ours', 'stock', 'haproxy', 'pipe']
+export const TUNNELS: readonly ChainName[] = ['ours', 'stock']
