@@ -268,16 +268,15 @@ export class Service {
   }
 
   private pause(delayMs: number): Promise<void> {
+    const { signal } = this.stopping
     return new Promise((resolve) => {
-      const deadline = this.runtime.after(delayMs, resolve)
-      this.stopping.signal.addEventListener(
-        'abort',
-        () => {
-          deadline.cancel()
-          resolve()
-        },
-        { once: true },
-      )
+      const over = (): void => {
+        deadline.cancel()
+        signal.removeEventListener('abort', over)
+        resolve()
+      }
+      const deadline = this.runtime.after(delayMs, over)
+      signal.addEventListener('abort', over)
     })
   }
 }

@@ -8,6 +8,7 @@ export const PAGES: Readonly<Record<string, { type: string; text: string }>> = {
     <meta charset="utf-8">
     <meta name="viewport" content="width=device-width, initial-scale=1">
     <title>edgefrp relay</title>
+    <link rel="icon" href="icon.svg">
     <link rel="stylesheet" href="status.css">
     <script src="status.js" defer></script>
   </head>
@@ -139,6 +140,11 @@ dd {
   font-size: 1.4rem;
   font-variant-numeric: tabular-nums;
 }
+`,
+  },
+  '/icon.svg': {
+    type: 'image/svg+xml',
+    text: `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><path d="M2 8h5l2-4 2 8 1-4h2" fill="none" stroke="#3a7bd5" stroke-width="1.6" stroke-linejoin="round"/></svg>
 `,
   },
   '/status.js': {

@@ -9,6 +9,7 @@ const folder = join(import.meta.dirname, '../dashboard')
 const FILES = [
   ['/', 'index.html', 'text/html; charset=utf-8'],
   ['/status.css', 'status.css', 'text/css; charset=utf-8'],
+  ['/icon.svg', 'icon.svg', 'image/svg+xml'],
   ['/status.js', 'status.js', 'text/javascript; charset=utf-8'],
 ]
 

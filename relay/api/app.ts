@@ -4,7 +4,7 @@ import { isLoopbackAddress, WebAccess } from '../../contract/web-access.ts'
 import { METRICS_TYPE, metricsText } from '../metrics.ts'
 import type { Relay } from '../relay.ts'
 import { ApiError, jsonAnswer, notFound, route } from './answer.ts'
-import { statusPage } from './status-page.ts'
+import { addStatusPage } from './status-page.ts'
 import { apiV1 } from './v1.ts'
 import { apiV2, envelope } from './v2.ts'
 
@@ -36,8 +36,7 @@ export function relayApp(relay: Relay, runtime: Runtime, guessDelayMs = 0): Rela
   if (webServer.user !== '' && webServer.password !== '') {
     own.use(guard(relay, runtime, guessDelayMs))
     addRoutes(own, relay, runtime)
-    own.route('/dashboard', statusPage())
-    own.get('/dashboard', (context) => context.redirect(`${OWN_PREFIX}/dashboard/`, 301))
+    addStatusPage(own, '/dashboard', OWN_PREFIX)
   }
   app.route(OWN_PREFIX, own)
   return served(app)
@@ -54,7 +53,7 @@ export function webServerApp(relay: Relay, runtime: Runtime): RelayApp {
     app.get('/debug/pprof/goroutine', (context) => context.text('goroutine profile: total 0\n'))
   }
   app.get('/favicon.ico', (context) => context.body(null, 204))
-  app.route('/static', statusPage())
+  addStatusPage(app, '/static')
   app.get('/', (context) => context.redirect('/static/', 301))
   return served(app)
 }

@@ -1,12 +1,14 @@
-import { Hono } from 'hono'
+import type { Env, Hono } from 'hono'
 import { PAGES } from '../../dashboard/pages.ts'
 import { route } from './answer.ts'
 
-/** The status page and its files; it asks for `../api/v2`, so any place one level below the prefix will do. */
-export function statusPage(): Hono {
-  const app = new Hono()
+/**
+ * Serves the status page and its files below `folder`, one level below what the API is below: the page asks for
+ * `../api/v2`. `mountedAt` is the prefix of `app` itself.
+ */
+export function addStatusPage<E extends Env>(app: Hono<E>, folder: string, mountedAt = ''): void {
   for (const [path, { type, text }] of Object.entries(PAGES)) {
-    route(app, 'GET', path, (context) => context.body(text, 200, { 'Content-Type': type }))
+    route(app, 'GET', folder + path, (context) => context.body(text, 200, { 'Content-Type': type }))
   }
-  return app
+  app.get(folder, (context) => context.redirect(`${mountedAt}${folder}/`, 301))
 }

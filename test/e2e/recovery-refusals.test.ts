@@ -111,6 +111,17 @@ describe('a mistake is told in one line, in words of frp', { timeout: 20_000 }, 
     expect((await second.over).code).toBe(0)
   })
 
+  it('a relay that stays away is asked again and again, and nothing piles up', async () => {
+    const [port = 0] = await quietPorts(1)
+    const client = programs.frpc(cleanUp, port, 'loginFailExit = false\n')
+    // Node warns of the eleventh listener.
+    for (let tries = 0; tries < 12; tries++) {
+      await client.lines.waitFor('connect to server error', client.lines.lines.length)
+    }
+    client.kill('SIGTERM')
+    expect((await client.over).stderr).toBe('')
+  })
+
   it('with loginFailExit = false the client tries until the relay is there', async () => {
     const [port = 0, userPort = 0] = await quietPorts(2)
     const client = programs.frpc(
