@@ -144,7 +144,10 @@ dd {
   },
   '/icon.svg': {
     type: 'image/svg+xml',
-    text: `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><path d="M2 8h5l2-4 2 8 1-4h2" fill="none" stroke="#3a7bd5" stroke-width="1.6" stroke-linejoin="round"/></svg>
+    text: `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16">
+  <title>edgefrp</title>
+  <path d="M2 8h5l2-4 2 8 1-4h2" fill="none" stroke="#3a7bd5" stroke-width="1.6" stroke-linejoin="round" />
+</svg>
 `,
   },
   '/status.js': {
