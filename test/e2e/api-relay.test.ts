@@ -279,6 +279,16 @@ describe('metrics', () => {
     expect(server.relay.registry.find('bob.ssh')?.total).toEqual({ bytesIn: 10, bytesOut: 10 })
   })
 
+  it('escape what a client calls its proxies', async () => {
+    const [bindPort = 0, web = 0, remotePort = 0] = await freePorts(3)
+    await startRelay(cleanUp, { bindPort, webServer: { port: web }, enablePrometheus: true })
+    const proxies = [{ name: 'a"} 1\\', type: 'tcp', localPort: 1, remotePort }]
+    const client = startClient(cleanUp, { serverAddr: '127.0.0.1', serverPort: bindPort, proxies })
+    await client.lines.waitFor('start proxy success')
+    const lines = (await askWeb(web, '/metrics')).text.split('\n')
+    expect(lines).toContain(String.raw`frp_server_traffic_in{name="a\"} 1\\",type="tcp"} 0`)
+  })
+
   it('are not there unless they are asked for', async () => {
     const { web } = await scene({}, { enablePrometheus: false })
     expect((await askWeb(web, '/metrics')).status).toBe(404)
