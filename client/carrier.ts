@@ -47,6 +47,7 @@ export class MuxCarrier implements Carrier {
 
   keepAlive(options: KeepAliveOptions): void {
     this.alive?.stop()
+    this.session.measureRoundTrip()
     // A relay that does not answer would not see a polite end either.
     this.alive = new KeepAlive(this.session, this.runtime, options, (error) => this.link.destroy(error))
   }

@@ -127,7 +127,7 @@ export class Connector {
   private async frpLayers(socket: Socket, raw: Socket): Promise<Link> {
     const { protocol, tls } = this.server.transport
     if (protocol === 'tcp') {
-      return tls.enable ? socketStream(await this.tls(socket), { raw }) : socketStream(socket, { raw })
+      return socketStream(tls.enable ? await this.tls(socket) : socket, { raw, isTunnel: true })
     }
     if (protocol === 'wss') {
       // The Host is the name of TLS without a port, as frpc has it.

@@ -29,7 +29,8 @@ export function upgradedLink(
   options: WebsocketOptions,
   socketOptions: SocketOptions = {},
 ): WebsocketLink {
-  return USES_FAST ? fastWebsocket(socketStream(socket, socketOptions), options) : portableWebsocket(socket, options)
+  if (!USES_FAST) return portableWebsocket(socket, options)
+  return fastWebsocket(socketStream(socket, { ...socketOptions, isTunnel: true }), options)
 }
 
 /** Method and fields of a request whose head was read. */

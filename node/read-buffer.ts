@@ -37,6 +37,8 @@ export function levelFor(length: number): BufferLevel | undefined {
 /** The buffer that a socket reads into; its size follows what comes. */
 export class ReadBuffer {
   current: Uint8Array
+  /** No more than 64 KiB in one read, for the sake of others. */
+  isBounded = false
   private level: BufferLevel = 0
   private smallReads = 0
   /** On loan to the reader, and no longer the one to read into. */
@@ -87,9 +89,10 @@ export class ReadBuffer {
 
   private nextLevel(length: number): BufferLevel {
     const level = this.level
+    if (this.isBounded && level === 2) return 1
     if (length === SIZES[level]) {
       this.smallReads = 0
-      return level === 0 ? 1 : 2
+      return level === 0 || this.isBounded ? 1 : 2
     }
     if (level === 0) return 0
     if (length > SIZES[(level - 1) as BufferLevel]) {

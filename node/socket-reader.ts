@@ -1,5 +1,5 @@
 import type net from 'node:net'
-import { HEAD_ROOM } from '../protocol/limits.ts'
+import { HEAD_ROOM, SMALL_WRITE } from '../protocol/limits.ts'
 import type { Inlet } from '../protocol/stream/inlet.ts'
 import { ReadBuffer } from './read-buffer.ts'
 import {
@@ -26,17 +26,32 @@ export interface SocketReader {
 
 /** A socket that has more than this in one go waits for the next turn: so others keep their latency (measured). */
 const MAX_BYTES_PER_TURN = 256 * 1024
+/** The same while somebody else exchanges small messages: a quarter of the speed of one stream for half his wait. */
+const MAX_BYTES_PER_SHARED_TURN = 64 * 1024
+/** So long after a small read the process counts as shared: longer than most people and protocols pause. */
+const SHARED_MS = 100
 /** A socket that read nothing for this long gives a large buffer back. */
 const SWEEP_MS = 1_000
 
-/** The best reader for this socket on this runtime. `isPlain`: no TLS. */
-export function socketReader(socket: net.Socket, inlet: Inlet, isPlain: boolean): SocketReader {
+/** Until when, by `performance.now()`, those who read much leave more turns to those who read little. */
+let sharedUntilMs = 0
+
+/** What the reader has to know about its socket. */
+export interface ReaderTraits {
+  /** No TLS. */
+  isPlain: boolean
+  /** It carries the streams of many: a small read there is a window or a ping and says nothing of them. */
+  isTunnel: boolean
+}
+
+/** The best reader for this socket on this runtime. */
+export function socketReader(socket: net.Socket, inlet: Inlet, { isPlain, isTunnel }: ReaderTraits): SocketReader {
   const handle = handleOf(socket)
   const reads = handle !== undefined && isPlain && canUseReadBuffer()
   // Before the end is held: what comes here as the end is one for sure.
   if (reads) readOutBeforeFailing(socket)
   tellEndFromReset(socket, isPlain)
-  return reads ? new BufferReader(socket, handle, inlet) : new EventReader(socket, inlet)
+  return reads ? new BufferReader(socket, handle, inlet, isTunnel) : new EventReader(socket, inlet)
 }
 
 /** Reads by ordinary 'data' events: any runtime, and TLS (whose reads go on in one burst after a stop). */
@@ -83,6 +98,7 @@ class BufferReader implements SocketReader {
   private readonly handle: ReadHandle
   private readonly inlet: Inlet
   private readonly buffer = new ReadBuffer()
+  private readonly isTunnel: boolean
   private isReading = false
   private isClosed = false
   /** Had its share of this turn. */
@@ -91,10 +107,11 @@ class BufferReader implements SocketReader {
   private wasQuiet = false
   private isSwept = false
 
-  constructor(socket: net.Socket, handle: ReadHandle, inlet: Inlet) {
+  constructor(socket: net.Socket, handle: ReadHandle, inlet: Inlet, isTunnel: boolean) {
     this.socket = socket
     this.handle = handle
     this.inlet = inlet
+    this.isTunnel = isTunnel
     socket.pause()
     for (let bytes = readBuffered(socket); bytes !== null; bytes = readBuffered(socket)) {
       inlet.push(new Uint8Array(bytes), 0)
@@ -134,7 +151,9 @@ class BufferReader implements SocketReader {
   private read(length: number): boolean {
     const memory = this.buffer.current
     const isFull = length === memory.length
+    const isShared = this.isShared(length)
     this.wasQuiet = false
+    this.buffer.isBounded = isShared
     if (!this.inlet.isOpen) {
       // Not reached while reading stops in time; a copy costs little and keeps the buffer ours.
       this.inlet.push(memory.slice(0, length), 0)
@@ -148,12 +167,20 @@ class BufferReader implements SocketReader {
     if (this.buffer.isLarge && !this.isSwept) this.sweepLater()
     // libuv goes on within the turn only after a full read.
     this.turnBytes = isFull ? this.turnBytes + length : 0
-    if (this.turnBytes >= MAX_BYTES_PER_TURN) this.rest()
+    if (this.turnBytes >= (isShared ? MAX_BYTES_PER_SHARED_TURN : MAX_BYTES_PER_TURN)) this.rest()
     const goesOn = this.inlet.isOpen && !this.isResting && !this.isClosed
     // A reader that paused and resumed inside has stopped the handle.
     if (goesOn) this.start()
     this.isReading = goesOn
     return goesOn
+  }
+
+  /** Whether others with small messages want their turn; a small read of this one tells so to those who read much. */
+  private isShared(length: number): boolean {
+    const nowMs = performance.now()
+    if (this.buffer.isLarge) return nowMs < sharedUntilMs
+    if (length <= SMALL_WRITE && !this.isTunnel) sharedUntilMs = nowMs + SHARED_MS
+    return false
   }
 
   private rest(): void {

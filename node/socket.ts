@@ -13,6 +13,8 @@ const MAX_GATHERED_WHILE_BACKED_UP = 16 * 1024
 export interface SocketOptions {
   /** The TCP socket below a TLS socket, where the caller has it: a reset goes out there. */
   raw?: net.Socket
+  /** It carries the streams of many users. */
+  isTunnel?: boolean
 }
 
 /**
@@ -78,7 +80,7 @@ class SocketLink implements Link {
       this.closeIfDone()
     })
     socket.on('end', () => this.onSocketEnd())
-    this.reader = socketReader(socket, this.inlet, !isTls)
+    this.reader = socketReader(socket, this.inlet, { isPlain: !isTls, isTunnel: options.isTunnel === true })
     if (socket.readableEnded) this.onSocketEnd()
     if (socket.destroyed) this.onSocketClose()
   }

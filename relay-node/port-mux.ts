@@ -145,7 +145,7 @@ export class PortMux {
       if (isTlsForced && !isEncrypted) throw new FrpError('NOT_SUPPORTED', 'no TLS, which transport.tls.force demands')
       const { sourceIp: ip, sourcePort: port } = addresses
       const peer: PeerInfo = { ip, port, local: localOf(addresses), transport: 'tcp', isEncrypted }
-      doors.frp(socketStream(socket, { raw }), peer, bytes)
+      doors.frp(socketStream(socket, { raw, isTunnel: true }), peer, bytes)
       return
     }
     const path = pathOf(head)

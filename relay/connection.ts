@@ -108,6 +108,7 @@ export class Connection implements StreamHandler {
       this.keepAlive = new KeepAlive(this.session, this.options.runtime, this.options.keepAlive, () =>
         this.close(new FrpError('YAMUX_KEEPALIVE', 'the client did not answer a ping')),
       )
+      this.session.measureRoundTrip()
       this.watchHalfClosed(this.session)
     }
   }

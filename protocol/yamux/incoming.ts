@@ -61,6 +61,7 @@ export class Incoming implements FrameSink {
       if (this.allow('pings')) this.session.outbox.pong(id)
     } else if (this.outstandingPings > 0) {
       this.outstandingPings -= 1
+      this.session.roundTrip?.answered(id, this.session.options.nowMs())
       this.session.options.onPong?.(id)
     } else this.allow('answers to no ping')
   }

@@ -8,6 +8,7 @@ import { Incoming } from './incoming.ts'
 import { MemoryBudget } from './memory-budget.ts'
 import { Opening } from './opening.ts'
 import { Outbox } from './outbox.ts'
+import { RoundTrip } from './round-trip.ts'
 import { readStream, writeStream } from './saved-stream.ts'
 import type { SessionOptions } from './session-options.ts'
 import { badSnapshot, SnapshotReader, SnapshotWriter } from './snapshot-bytes.ts'
@@ -47,6 +48,8 @@ export class Session implements StreamHandler {
   readonly opening = new Opening()
   readonly halfClosed = new HalfClosed()
   private closedAtMs = 0
+  /** Only where pings cost nothing: one that sleeps would be woken by them. */
+  roundTrip: RoundTrip | undefined
 
   constructor(link: Link, options: SessionOptions) {
     this.link = link
@@ -101,10 +104,17 @@ export class Session implements StreamHandler {
   ping(): number {
     const id = this.outbox.nextPing
     if (this.isClosed) return id
+    this.roundTrip?.sent(id, this.options.nowMs())
     this.outbox.nextPing = (id + 1) >>> 0
     this.incoming.outstandingPings += 1
     this.outbox.pump()
     return id
+  }
+
+  /** From now on windows grow only as far as the round trip asks for; costs a ping a second while streams open. */
+  measureRoundTrip(): void {
+    this.roundTrip ??= new RoundTrip()
+    this.sampleRoundTrip()
   }
 
   /** Ends the link after what was written to it; all streams end with SESSION_ENDED. */
@@ -264,7 +274,12 @@ export class Session implements StreamHandler {
   add(id: number): YamuxStream {
     const stream = new YamuxStream(this, this.outbox, id)
     this.streams.set(id, stream)
+    if (this.roundTrip !== undefined) this.sampleRoundTrip()
     return stream
+  }
+
+  private sampleRoundTrip(): void {
+    if (this.roundTrip?.isDue(this.options.nowMs()) === true) this.ping()
   }
 
   /** The peer broke the protocol: it is told, and the link is cut. */

@@ -41,6 +41,8 @@ export class YamuxStream implements ByteStream {
   /** Bytes received that the reader has not consumed, and the most of them since the last grant. */
   heldBytes = 0
   peakHeldBytes = 0
+  /** When the last grant was due, by the session's clock, while its round trip is known. */
+  private grantedAtMs = 0
   isPeerEnded = false
   /** Bytes went over it, in either direction. */
   hasCarried = false
@@ -263,7 +265,8 @@ export class YamuxStream implements ByteStream {
 
   /**
    * Go yamux grants from half a window on (stream.go sendWindowUpdate): fewer frames, same speed. The window
-   * doubles when its reader kept up, and falls back to yamux's first one when memory is short.
+   * doubles when its reader kept up and half of it was read within a round trip, so to two to four times what the path
+   * holds, and falls back to yamux's first one when memory is short.
    */
   private grantIfDue(): void {
     if (this.isClosed || this.isPeerEnded || this.isGrantDue || this.inlet.isPaused) return
@@ -275,13 +278,28 @@ export class YamuxStream implements ByteStream {
     const half = this.windowBytes / 2
     if (this.owedBytes < half) return
     const larger = Math.min(this.windowBytes * 2, maxWindow)
-    if (this.peakHeldBytes < half && larger > this.windowBytes && budget.allows(larger - this.windowBytes)) {
+    if (
+      this.isWindowShort() &&
+      this.peakHeldBytes < half &&
+      larger > this.windowBytes &&
+      budget.allows(larger - this.windowBytes)
+    ) {
       this.windowBytes = larger
       this.setHeld(this.heldBytes)
     }
     this.peakHeldBytes = this.heldBytes
     this.isGrantDue = true
     this.schedule()
+  }
+
+  /** Whether the peer may have had to wait for our grant: without a known round trip it is taken for true. */
+  private isWindowShort(): boolean {
+    const { roundTrip, options } = this.session
+    if (roundTrip?.ms === undefined) return true
+    const nowMs = options.nowMs()
+    const elapsedMs = nowMs - this.grantedAtMs
+    this.grantedAtMs = nowMs
+    return elapsedMs < roundTrip.ms
   }
 
   private closeIfDone(): void {

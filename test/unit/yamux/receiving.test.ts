@@ -1,6 +1,14 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { FLAG_FIN, FLAG_RST, FLAG_SYN, header, TYPE_PING, TYPE_WINDOW_UPDATE } from '../../../protocol/yamux/frame.ts'
+import {
+  FLAG_ACK,
+  FLAG_FIN,
+  FLAG_RST,
+  FLAG_SYN,
+  header,
+  TYPE_PING,
+  TYPE_WINDOW_UPDATE,
+} from '../../../protocol/yamux/frame.ts'
 import { MemoryBudget } from '../../../protocol/yamux/memory-budget.ts'
 import { concat, data, type Mode, pattern, Reader, Side } from './harness.ts'
 
@@ -120,6 +128,41 @@ describe('the window', () => {
       expect(stream.recvWindow).toBeLessThanOrEqual(6 * MIB)
     }
     expect(sizes).toEqual([WINDOW, WINDOW * 2, WINDOW * 4, WINDOW * 8, WINDOW * 16, 6 * MIB])
+  })
+
+  it.each([
+    { path: 'of 40 ms grows until half of it is more than a round trip reads', roundTripMs: 40, windows: 16 },
+    { path: 'of 1 ms stays at the first size, for more would only queue', roundTripMs: 1, windows: 1 },
+  ])('on a path $path', ({ roundTripMs, windows }) => {
+    const side = new Side()
+    side.session.measureRoundTrip()
+    const [ping] = side.frames()
+    side.nowMs += roundTripMs
+    side.feed(header(TYPE_PING, FLAG_ACK, 0, ping?.length ?? -1))
+    const { stream } = side.accept(1)
+    // 32 KiB a millisecond.
+    for (let i = 0; i < 1_000; i++) {
+      side.nowMs += 1
+      side.feed(data(1, new Uint8Array(32_768)))
+    }
+    expect(stream.windowBytes).toBe(windows * WINDOW)
+    expect(side.pongs).toHaveLength(1)
+  })
+
+  it('a slower answer moves the measured round trip a little, a faster one at once', () => {
+    const side = new Side()
+    side.session.measureRoundTrip()
+    for (const [answerMs, expected] of [
+      [20, 20],
+      [500, 22],
+      [3, 3],
+    ] as const) {
+      const ping = side.frames().at(-1)
+      side.nowMs += answerMs
+      side.feed(header(TYPE_PING, FLAG_ACK, 0, ping?.length ?? -1))
+      expect(side.session.roundTrip?.ms).toBeCloseTo(expected, 5)
+      side.session.ping()
+    }
   })
 
   it('stays as it is for a reader that is backed up', () => {
