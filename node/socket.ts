@@ -1,4 +1,4 @@
-import net from 'node:net'
+import type net from 'node:net'
 import tls from 'node:tls'
 import { FrpError } from '../contract/errors.ts'
 import { SMALL_WRITE } from '../protocol/limits.ts'
@@ -26,32 +26,26 @@ export function socketStream(socket: net.Socket | tls.TLSSocket, options: Socket
   return new SocketLink(socket, options)
 }
 
-/** Connects (with half-close and no delay) and answers the socket, or fails with CONNECT_FAILED. */
-export function dial(target: net.TcpNetConnectOpts | net.IpcNetConnectOpts, signal?: AbortSignal): Promise<net.Socket> {
-  return new Promise((resolve, reject) => {
-    const socket = net.connect({ ...target, allowHalfOpen: true })
-    const fail = (cause: unknown) => {
-      signal?.removeEventListener('abort', abort)
-      socket.destroy()
-      const text = cause instanceof Error ? cause.message : String(cause)
-      reject(new FrpError('CONNECT_FAILED', `cannot connect to ${nameOf(target)}: ${text}`, { cause }))
-    }
-    const abort = () => fail(signal?.reason)
-    socket.once('error', fail)
-    if (signal?.aborted) return abort()
-    signal?.addEventListener('abort', abort, { once: true })
-    socket.once('connect', () => {
-      socket.off('error', fail)
-      signal?.removeEventListener('abort', abort)
-      // Nothing is read before somebody takes the socket over.
-      socket.pause()
-      resolve(socket)
-    })
-  })
+/** Resets a connection whose Link, if it has one, is of no more interest. */
+export function resetSocket(socket: net.Socket): void {
+  whenResettable(socket, () => resetNow(socket))
 }
 
-function nameOf(target: net.TcpNetConnectOpts | net.IpcNetConnectOpts): string {
-  return 'path' in target ? target.path : `${target.host ?? 'localhost'}:${target.port}`
+/** While a FIN is on its way libuv refuses to reset (uv_tcp_close_reset), and Node then loses the open handle. */
+function whenResettable(socket: net.Socket, run: () => void): void {
+  const { writableEnded, writableFinished, writableLength } = socket
+  if (writableEnded && !writableFinished && writableLength === 0) socket.once('finish', run)
+  else run()
+}
+
+function resetNow(socket: net.Socket | undefined): void {
+  try {
+    socket?.resetAndDestroy()
+    // By itself it waits until all that was written is sent.
+    socket?.destroy()
+  } catch {
+    // Only TCP has a reset; a unix socket is closed, which its peer sees as a FIN.
+  }
 }
 
 class SocketLink implements Link {
@@ -106,10 +100,10 @@ class SocketLink implements Link {
   destroy(reason?: Error): void {
     if (this.inlet.isClosed) return
     this.close(reason ?? new FrpError('STREAM_ABORTED', 'connection aborted by this side'))
-    const { writableEnded, writableFinished, writableLength } = this.socket
-    // While the FIN is on its way libuv refuses to reset (uv_tcp_close_reset), and Node then loses the open handle.
-    if (writableEnded && !writableFinished && writableLength === 0) this.socket.once('finish', () => this.reset())
-    else this.reset()
+    whenResettable(this.socket, () => {
+      resetNow(this.raw)
+      this.socket.destroy()
+    })
   }
 
   pause(): void {
@@ -185,17 +179,5 @@ class SocketLink implements Link {
   private close(error?: Error): void {
     this.reader.close()
     this.inlet.close(error)
-  }
-
-  private reset(): void {
-    const { raw, socket } = this
-    try {
-      raw?.resetAndDestroy()
-      // By itself it waits until all that was written is sent.
-      raw?.destroy()
-    } catch {
-      // Only TCP has a reset; a unix socket is closed, which its peer sees as a FIN.
-    }
-    socket.destroy()
   }
 }

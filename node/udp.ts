@@ -1,6 +1,6 @@
-import { createSocket, type Socket } from 'node:dgram'
+import { createSocket, type Socket, type SocketOptions } from 'node:dgram'
 import { lookup } from 'node:dns/promises'
-import { isIPv6 } from 'node:net'
+import { isIP, isIPv6 } from 'node:net'
 import { FrpError, messageOf } from '../contract/errors.ts'
 
 /** The kernel's default (some 200 KiB) holds one burst of large datagrams; a game or a DNS storm needs more. */
@@ -35,20 +35,31 @@ export interface UdpPeer {
  * Binds a UDP port; 0 is any free one, `::` both address families where the system has both. Rejects with
  * PORT_TAKEN, PORT_NOT_ALLOWED or NOT_SUPPORTED, naming address and port.
  */
-export function bindUdp(address: string, port: number, handler: DatagramHandler): Promise<UdpPort> {
-  const isV6 = isIPv6(address)
-  const socket = createSocket({ type: isV6 ? 'udp6' : 'udp4', recvBufferSize: RECEIVE_BUFFER_BYTES })
+export async function bindUdp(address: string, port: number, handler: DatagramHandler): Promise<UdpPort> {
+  const ip = await addressOf(address, port)
+  const isV6 = isIPv6(ip)
+  const type = isV6 ? 'udp6' : 'udp4'
+  const socket = createSocket({ type, recvBufferSize: RECEIVE_BUFFER_BYTES, lookup: addressOnly })
   return new Promise((resolve, reject) => {
     const refuse = (error: Error) => {
       closeQuietly(socket)
       reject(bindError(address, port, error))
     }
     socket.once('error', refuse)
-    socket.bind(port, address, () => {
+    socket.bind(port, ip, () => {
       socket.off('error', refuse)
       resolve(new BoundPort(socket, isV6, handler))
     })
   })
+}
+
+async function addressOf(address: string, port: number): Promise<string> {
+  if (isIP(address) !== 0) return address
+  try {
+    return (await lookup(address, { verbatim: false })).address
+  } catch (error) {
+    throw bindError(address, port, asError(error))
+  }
 }
 
 /**
@@ -152,6 +163,13 @@ class ConnectedPeer implements UdpPeer {
   private readonly sent = (error: Error | null): void => {
     if (error !== null && !this.isClosed) this.handler.onError?.(error)
   }
+}
+
+/** Node asks for every datagram: an address is answered at once, and no name that a peer sends is ever resolved. */
+const addressOnly: SocketOptions['lookup'] = (host, _family, answer) => {
+  const family = isIP(host)
+  if (family === 0) answer(Object.assign(new Error(`${host} is no IP address`), { code: 'ENOTFOUND' }), '', 0)
+  else answer(null, host, family)
 }
 
 function bindError(address: string, port: number, error: NodeJS.ErrnoException): FrpError {

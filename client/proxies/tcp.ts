@@ -2,7 +2,8 @@ import type { Socket } from 'node:net'
 import type { ProxyOptions } from '../../config/proxies.ts'
 import { FrpError, messageOf } from '../../contract/errors.ts'
 import type { Log, Runtime } from '../../contract/runtime.ts'
-import { dial, socketStream } from '../../node/socket.ts'
+import { startDial } from '../../node/dial.ts'
+import { resetSocket, socketStream } from '../../node/socket.ts'
 import { type WrapOptions, wrap } from '../../protocol/frp/wrap.ts'
 import type { StreamHandler } from '../../protocol/stream/byte-stream.ts'
 import { join } from '../../protocol/stream/join.ts'
@@ -37,29 +38,26 @@ export class TcpBackend implements Backend {
 
   take(work: WorkConn): void {
     const { config, runtime, log, onCount } = this.parts
-    const dialing = new AbortController()
+    const dialing = startDial({ host: config.localIP, port: config.localPort }, (socket, error) => {
+      deadline.cancel()
+      if (socket !== undefined) {
+        if (waiting.isClosed) this.abandon(socket)
+        else this.joinWith(socket, work)
+        return
+      }
+      onCount(-1)
+      if (waiting.isClosed) return
+      log.error(`connect to local service [${config.localIP}:${config.localPort}] error: ${messageOf(error)}`)
+      work.stream.destroy(new FrpError('CONNECT_FAILED', 'the local service does not answer'))
+    })
     const deadline = runtime.after(LOCAL_DIAL_MS, () =>
-      dialing.abort(new FrpError('TIMEOUT', `no connection within ${LOCAL_DIAL_MS / 1000} s`)),
+      dialing.cancel(new FrpError('TIMEOUT', `no connection within ${LOCAL_DIAL_MS / 1000} s`)),
     )
     onCount(1)
     // Whoever is at the other end may send at once: it waits in the stream until there is somebody to take it.
-    const waiting = new Waiting((error) => dialing.abort(error))
+    const waiting = new Waiting((error) => dialing.cancel(error))
     work.stream.pause()
     work.stream.attach(waiting)
-    dial({ host: config.localIP, port: config.localPort }, dialing.signal).then(
-      (socket) => {
-        deadline.cancel()
-        if (waiting.isClosed) this.abandon(socket)
-        else this.joinWith(socket, work)
-      },
-      (error: unknown) => {
-        deadline.cancel()
-        onCount(-1)
-        if (waiting.isClosed) return
-        log.error(`connect to local service [${config.localIP}:${config.localPort}] error: ${messageOf(error)}`)
-        work.stream.destroy(new FrpError('CONNECT_FAILED', 'the local service does not answer'))
-      },
-    )
   }
 
   close(): void {
@@ -67,7 +65,7 @@ export class TcpBackend implements Backend {
   }
 
   private abandon(socket: Socket): void {
-    socket.resetAndDestroy()
+    resetSocket(socket)
     this.parts.onCount(-1)
   }
 

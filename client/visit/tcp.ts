@@ -1,7 +1,7 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import { FrpError, messageOf } from '../../contract/errors.ts'
 import type { Log } from '../../contract/runtime.ts'
-import { socketStream } from '../../node/socket.ts'
+import { resetSocket, socketStream } from '../../node/socket.ts'
 import { join } from '../../protocol/stream/join.ts'
 import type { VisitTarget } from './visitor-conn.ts'
 import { LOCAL_WAIT_MS, type Way } from './way.ts'
@@ -41,7 +41,7 @@ export class TcpVisit {
 
   close(): void {
     this.server?.close()
-    for (const socket of this.sockets) socket.resetAndDestroy()
+    for (const socket of this.sockets) resetSocket(socket)
   }
 
   private async serve(socket: Socket): Promise<void> {
@@ -61,7 +61,7 @@ export class TcpVisit {
     } catch (error) {
       // Who went away while the relay was asked need not know.
       if (!socket.destroyed) this.log.warn(`visit refused: ${messageOf(error)}`)
-      socket.resetAndDestroy()
+      resetSocket(socket)
     }
   }
 }

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
 import { openTunnel, parseProxyUrl } from '../../../client/tunnel.ts'
-import { dial } from '../../../node/socket.ts'
+import { dial } from '../../../node/dial.ts'
 import { CleanUp, listenTcp } from '../../e2e/client-rig.ts'
 
 const cleanUp = new CleanUp()
