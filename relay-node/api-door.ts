@@ -1,7 +1,7 @@
 import { createServer } from 'node:http'
 import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
-import { getRequestListener } from '@hono/node-server'
+import { requestListener } from '../node/web-requests.ts'
 import type { RelayApp } from '../relay/api/app.ts'
 import { plainIp } from './addresses.ts'
 
@@ -19,13 +19,11 @@ export interface ApiDoor {
  * same connection may be for a tunnel.
  */
 export function apiDoor(app: RelayApp): ApiDoor {
-  const answer = getRequestListener((request, { incoming }) =>
-    app.fetch(request, plainIp(incoming.socket.remoteAddress ?? '')),
-  )
+  const answer = requestListener((request, peer) => app.fetch(request, plainIp(peer)))
   const server = createServer((request, response) => {
     // Closed by us after the answer; `maxRequestsPerSocket` would say so and wait for the user to close.
     response.shouldKeepAlive = false
-    void answer(request, response)
+    answer(request, response)
   })
   server.timeout = REQUEST_MS
   return {

@@ -1,9 +1,8 @@
-import type { IncomingMessage } from 'node:http'
-import { getRequestListener } from '@hono/node-server'
 import { FrpError, messageOf } from '../contract/errors.ts'
 import type { Runtime } from '../contract/runtime.ts'
 import { isLoopbackAddress } from '../contract/web-access.ts'
 import { listenWeb, type WebListener } from '../node/web-listener.ts'
+import { requestListener } from '../node/web-requests.ts'
 import { webServerApp } from '../relay/api/app.ts'
 import { formatAddress } from '../relay/ingress.ts'
 import type { Relay } from '../relay/relay.ts'
@@ -18,7 +17,7 @@ export async function openWebServer(relay: Relay, runtime: Runtime): Promise<Web
       addr,
       port,
       tls,
-      onRequest: getRequestListener((request, env) => app.fetch(request, peerOf(env.incoming))),
+      onRequest: requestListener((request, peer) => app.fetch(request, plainIp(peer))),
     })
     runtime.log.info(`dashboard listen on ${formatAddress(addr, listener.port)}`)
     if (user === '' && password === '') {
@@ -29,8 +28,4 @@ export async function openWebServer(relay: Relay, runtime: Runtime): Promise<Web
   } catch (error) {
     throw new FrpError('PORT_TAKEN', `create dashboard web server error, ${messageOf(error)}`, { cause: error })
   }
-}
-
-function peerOf(request: Pick<IncomingMessage, 'socket'>): string {
-  return plainIp(request.socket.remoteAddress ?? '')
 }

@@ -1,8 +1,8 @@
 import { isIP } from 'node:net'
-import { getRequestListener } from '@hono/node-server'
 import type { FrpcOptions } from '../../config/load.ts'
 import { isLoopbackAddress } from '../../contract/web-access.ts'
 import { listenWeb, type WebListener } from '../../node/web-listener.ts'
+import { requestListener } from '../../node/web-requests.ts'
 import { type AdminParts, adminApp } from './app.ts'
 
 /** Opens frpc's admin API on `webServer.port`; rejects when the port cannot be opened. */
@@ -17,9 +17,7 @@ export async function openAdmin(
     addr,
     port,
     tls,
-    onRequest: getRequestListener((request, { incoming }) =>
-      app.fetch(request, { address: incoming.socket.remoteAddress ?? '' }),
-    ),
+    onRequest: requestListener((request, address) => app.fetch(request, { address })),
   })
   const { log } = parts.runtime
   log.info(`admin server listen on ${isIP(addr) === 6 ? `[${addr}]` : addr}:${listener.port}`)

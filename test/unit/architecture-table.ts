@@ -16,7 +16,7 @@ const PROTOCOL = [
   'protocol/http1',
   'protocol/websocket',
 ] as const
-const DOOR_PACKAGES = ['node:*', 'commander', 'hono', '@hono/node-server'] as const
+const DOOR_PACKAGES = ['node:*', 'commander', 'hono'] as const
 
 /**
  * Every folder of the tree that holds code is a room or lies in one; the longest name that fits counts.
@@ -33,7 +33,10 @@ export const ARCHITECTURE: Readonly<Record<string, RoomRule>> = {
   config: { rooms: ['contract'], packages: ['smol-toml', 'yaml'] },
   relay: { rooms: ['contract', ...PROTOCOL], typesOf: ['config'], packages: ['jose'] },
   'relay/api': { rooms: ['contract', ...PROTOCOL, 'relay', 'dashboard'], typesOf: ['config'], packages: ['hono'] },
-  node: { rooms: ['contract', 'protocol', 'protocol/stream', 'protocol/websocket'], packages: ['node:*', 'ws'] },
+  node: {
+    rooms: ['contract', 'protocol', 'protocol/stream', 'protocol/websocket'],
+    packages: ['node:*', 'ws', '@hono/node-server'],
+  },
   'relay-node': {
     rooms: ['contract', ...PROTOCOL, 'config', 'relay', 'relay/api', 'node'],
     packages: [...DOOR_PACKAGES, 'ssh2'],
