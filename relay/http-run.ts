@@ -22,6 +22,7 @@ export class HttpRun implements ExchangeHandler {
   private deadline: Deadline | undefined
   private isReused = false
   private isLent = false
+  private hasAnswer = false
   private isHeadSent = false
   private isOver = false
   private closesAfter = false
@@ -40,12 +41,11 @@ export class HttpRun implements ExchangeHandler {
   }
 
   start(): void {
-    const { ingress, addresses, scheme } = this.user.options
+    const { addresses, scheme } = this.user.options
     if (this.target === undefined) return
     applyRequestRules(this.head, this.target.message, addresses.sourceIp, scheme)
     this.target.workConns.stats.connections += 1
     this.isCounted = true
-    this.deadline = ingress.runtime.after(ingress.responseTimeoutMs, () => this.timedOut())
     this.connect(this.target, false)
   }
 
@@ -67,7 +67,10 @@ export class HttpRun implements ExchangeHandler {
     this.countIn(end - at)
     const isFree = this.exchange?.write(chunk.subarray(at, end), headRoom + at) ?? true
     this.isLent = !isFree
-    if (this.body.isDone) this.exchange?.endBody()
+    if (this.body.isDone) {
+      this.exchange?.endBody()
+      this.awaitHead()
+    }
     return { end, isFree }
   }
 
@@ -97,6 +100,7 @@ export class HttpRun implements ExchangeHandler {
   }
 
   onHead(head: ResponseHead, framing: BodyFraming): void {
+    this.hasAnswer = true
     this.deadline?.cancel()
     if (head.status === 101 || (this.head.method === 'CONNECT' && head.status < 300)) return
     const { fields } = head
@@ -191,8 +195,16 @@ export class HttpRun implements ExchangeHandler {
       this.exchange = exchange
       this.countIn(head.byteLength)
       this.isLent = !exchange.start()
-      if (!this.body.isDone) user.readOn()
+      if (this.body.isDone) this.awaitHead()
+      else user.readOn()
     })
+  }
+
+  /** As Go's ResponseHeaderTimeout, which frp sets: from the whole request on, so that an upload may take its time. */
+  private awaitHead(): void {
+    const { runtime, responseTimeoutMs } = this.user.options.ingress
+    this.deadline?.cancel()
+    if (!this.hasAnswer && !this.isOver) this.deadline = runtime.after(responseTimeoutMs, () => this.timedOut())
   }
 
   private timedOut(): void {

@@ -1,5 +1,7 @@
+import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
+import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
@@ -165,6 +167,26 @@ describe('vhost HTTP', () => {
     expect([slow.status, slow.headers['edgefrp-error']]).toEqual([504, 'TIMEOUT'])
     await wasCut
     expect((await ask(vhostPort, { headers: { host: 'h' } })).status).toBe(200)
+  })
+
+  it('an upload may take longer than vhostHTTPTimeout, which counts from the whole request on', async () => {
+    const web = await webServer(cleanUp, (request, response) => {
+      if (request.url === '/silent') return
+      request.resume().on('end', () => response.end('got it'))
+    })
+    const { vhostPort } = await startTunnel(cleanUp, {
+      relay: { vhostHTTPTimeout: 1 },
+      proxies: [{ name: 'h', type: 'http', localPort: web.port, customDomains: ['h'] }],
+    })
+    const upload = request({ port: vhostPort, host: '127.0.0.1', method: 'POST', headers: { host: 'h' } })
+    const answered = once(upload, 'response')
+    upload.write('the first part')
+    // When this one was given up, the upload is older than the timeout.
+    expect((await ask(vhostPort, { path: '/silent', headers: { host: 'h' } })).status).toBe(504)
+    upload.end('the second part')
+    const [response] = await answered
+    expect(response.statusCode).toBe(200)
+    response.resume()
   })
 })
 
