@@ -181,7 +181,9 @@ class PortableWebsocket implements WebsocketLink {
     }
     // Each message is memory of its own: a reader may keep it for good.
     this.inlet.push(new Uint8Array(message.buffer, message.byteOffset, message.length), 0)
+    // A reader that was paused and resumed inside could not start the socket while it was called.
     if (!this.inlet.isOpen) this.ws.pause()
+    else if (this.ws.isPaused) this.ws.resume()
   }
 
   private peerEnded(): void {

@@ -319,6 +319,23 @@ export function byteStreamContract(name: string, makePair: () => Promise<StreamP
       expect(isSame(b.received, bytes)).toBe(true)
     })
 
+    it('reads on after a hand-over that paused, attached and resumed inside onData', async () => {
+      const [a, b] = await streams()
+      const writer = new Probe(a)
+      const first = new Probe(b)
+      const second = new Probe(b, false)
+      first.onChunk = () => {
+        b.pause()
+        b.attach(second)
+        b.resume()
+      }
+      await writer.write(pattern(10, 1))
+      await first.until(() => first.bytesRead === 10)
+      await turns()
+      await writer.write(pattern(20, 2))
+      await second.until(() => second.bytesRead === 20)
+    })
+
     it('carries any sizes to any reader, and loses and invents nothing', async () => {
       const sizes = fc.array(fc.oneof(fc.integer({ min: 0, max: 40 }), fc.integer({ min: 0, max: 70_000 })), {
         maxLength: 12,
