@@ -30,6 +30,8 @@ export interface Chain {
   pids: number[]
   /** From the start of the first process to the first byte that came back through all. */
   startMs: number
+  /** Kills the relay (0) or the client (1) of a tunnel with SIGKILL and starts it again. */
+  restart(index: 0 | 1): Promise<void>
   stop(): Promise<void>
 }
 
@@ -81,15 +83,20 @@ export async function startChain(name: ChainName, executables: Executables, use:
     udp: first + 5,
   }
   const processes: Measured[] = []
+  const starters: (() => Measured)[] = []
   const startedAt = performance.now()
   if (name === 'pipe') processes.push(startPipe(ports))
   else if (name === 'haproxy') processes.push(...startHaproxies(ports, executables.folder))
   else {
     const command = tunnelCommands(name, executables)
     const env = tunnelEnv(ports)
-    processes.push(new Measured(command.relay[0], [...command.relay[1], '-c', join(CONFIGS, 'frps.toml')], env))
-    await listening(first)
-    processes.push(new Measured(command.client[0], [...command.client[1], '-c', join(CONFIGS, 'frpc.toml')], env))
+    const starter = (line: CommandLine, file: string) => () =>
+      new Measured(line[0], [...line[1], '-c', join(CONFIGS, file)], env)
+    starters.push(starter(command.relay, 'frps.toml'), starter(command.client, 'frpc.toml'))
+    for (const start of starters) {
+      processes.push(start())
+      await listening(first)
+    }
   }
   await firstByte(ports.echo)
   const startMs = performance.now() - startedAt
@@ -100,7 +107,15 @@ export async function startChain(name: ChainName, executables: Executables, use:
     ports,
     processes,
     startMs,
-    pids: processes.map(({ pid }) => pid),
+    get pids() {
+      return processes.map(({ pid }) => pid)
+    },
+    async restart(index) {
+      const start = starters[index]
+      if (start === undefined) throw new Error(`${name} has no process ${index} to restart`)
+      await processes[index]?.kill()
+      processes[index] = start()
+    },
     async stop() {
       for (const one of processes.toReversed()) await one.stop()
     },

@@ -86,6 +86,14 @@ export class Measured {
     this.pid = this.child.pid
   }
 
+  /** Ends it without a chance to say goodbye; resolves when it is gone. */
+  async kill(): Promise<void> {
+    this.isStopping = true
+    const gone = new Promise((resolve) => this.child.once('exit', resolve))
+    this.child.kill('SIGKILL')
+    await gone
+  }
+
   async stop(): Promise<void> {
     this.isStopping = true
     if (this.child.exitCode !== null || this.child.signalCode !== null) return

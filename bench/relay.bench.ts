@@ -12,6 +12,7 @@ import { limits } from './rows/limits.ts'
 import { idle, stalled } from './rows/memory.ts'
 import { ping } from './rows/ping.ts'
 import { connections, http, udp } from './rows/rates.ts'
+import { recovery } from './rows/recovery.ts'
 import type { Row } from './rows/row.ts'
 import { start } from './rows/start.ts'
 import { type Results, table } from './table.ts'
@@ -19,10 +20,11 @@ import { type Results, table } from './table.ts'
 // The relay with its client beside stock frp with the same config files, haproxy and a plain net pipe, in one run:
 //   npm run bench [-- bulk ping ...] [--rounds N] [--chains ours,pipe] [--quick]
 //   npm run bench -- limits     what strangers at the bind port cost
+//   npm run bench -- recovery   how long a killed or silent end keeps the others waiting
 // FRP_BIN: the folder of stock frps and frpc. Exits with 1 when a row is behind stock.
 
 /** In the order in which they run on a fresh chain: memory first, while the heap is small. */
-const ROWS: readonly Row[] = [start, idle, stalled, bulk, ping, connections, http, udp, limits]
+const ROWS: readonly Row[] = [start, idle, stalled, bulk, ping, connections, http, udp, limits, recovery]
 const ROUNDS = 3
 
 const { values: options, positionals } = parseArgs({
