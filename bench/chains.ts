@@ -17,6 +17,10 @@ export interface Ports {
   http: number
   vhost: number
   udp: number
+  /** The bulk service behind encryption, compression, and both. */
+  encrypted: number
+  compressed: number
+  both: number
 }
 
 /** Ports of the services behind all chains. */
@@ -81,6 +85,9 @@ export async function startChain(name: ChainName, executables: Executables, use:
     http: first + 3,
     vhost: first + 4,
     udp: first + 5,
+    encrypted: first + 6,
+    compressed: first + 7,
+    both: first + 8,
   }
   const processes: Measured[] = []
   const starters: (() => Measured)[] = []
@@ -146,6 +153,9 @@ function tunnelEnv(ports: Ports): Record<string, string> {
     BENCH_BULK_PORT: ports.bulk,
     BENCH_HTTP_PORT: ports.http,
     BENCH_UDP_PORT: ports.udp,
+    BENCH_ENCRYPTED_PORT: ports.encrypted,
+    BENCH_COMPRESSED_PORT: ports.compressed,
+    BENCH_BOTH_PORT: ports.both,
     BENCH_ECHO_TARGET: TARGETS.echo,
     BENCH_BULK_TARGET: TARGETS.bulk,
     BENCH_HTTP_TARGET: TARGETS.http,

@@ -15,6 +15,7 @@ import { connections, http, udp } from './rows/rates.ts'
 import { recovery } from './rows/recovery.ts'
 import type { Row } from './rows/row.ts'
 import { start } from './rows/start.ts'
+import { wrapped } from './rows/wrapped.ts'
 import { type Results, table } from './table.ts'
 
 // The relay with its client beside stock frp with the same config files, haproxy and a plain net pipe, in one run:
@@ -24,7 +25,7 @@ import { type Results, table } from './table.ts'
 // FRP_BIN: the folder of stock frps and frpc. Exits with 1 when a row is behind stock.
 
 /** In the order in which they run on a fresh chain: memory first, while the heap is small. */
-const ROWS: readonly Row[] = [start, idle, stalled, bulk, ping, connections, http, udp, limits, recovery]
+const ROWS: readonly Row[] = [start, idle, stalled, bulk, wrapped, ping, connections, http, udp, limits, recovery]
 const ROUNDS = 3
 
 const { values: options, positionals } = parseArgs({

@@ -1,10 +1,12 @@
+import { randomBytes } from 'node:crypto'
 import type net from 'node:net'
 import { adopt, canUseReadBuffer, handleOf } from '../../node/socket-handle.ts'
 
 /** One buffer for all sockets of a process: what is read is counted and forgotten. */
 const SCRAP = Buffer.allocUnsafeSlow(256 * 1024)
-/** What a full-speed sender writes at once. */
-const CHUNK = Buffer.alloc(256 * 1024, 0x61)
+/** What a full-speed sender writes at once: every second KiB compresses well, the others not at all. */
+const CHUNK = randomBytes(256 * 1024)
+for (let at = 0; at < CHUNK.length; at += 2048) CHUNK.fill('edgefrp ', at, at + 1024)
 
 /** Reads and forgets everything at the least cost; works on accepted sockets, too. */
 export function discard(socket: net.Socket, onBytes: (length: number) => void): void {

@@ -41,7 +41,7 @@ export const bulk: Row = {
     const values: Record<string, number> = {}
     for (const connections of CONNECTIONS) {
       for (const direction of DIRECTIONS) {
-        const { gbits, secondsPerGb } = await stream(chain, load, connections, direction)
+        const { gbits, secondsPerGb } = await stream(chain, load, { connections, direction })
         values[`bulk-${connections}-${direction}`] = gbits
         values[`cpu-${connections}-${direction}`] = secondsPerGb
       }
@@ -50,9 +50,21 @@ export const bulk: Row = {
   },
 }
 
-async function stream(chain: Chain, load: Load, connections: number, direction: Direction) {
+/** What `stream` measured. */
+export interface Speed {
+  gbits: number
+  /** CPU of relay and client together. */
+  secondsPerGb: number
+}
+
+/** Streams to or from the bulk service for a second, through one of the chain's ports that lead there. */
+export async function stream(
+  chain: Chain,
+  load: Load,
+  { port = chain.ports.bulk, connections, direction }: { port?: number; connections: number; direction: Direction },
+): Promise<Speed> {
   const receiver = direction === 'up' ? load.bulkService : load.streamer
-  await load.streamer.call({ do: 'stream', port: chain.ports.bulk, connections, direction })
+  await load.streamer.call({ do: 'stream', port, connections, direction })
   await wait(WARM_UP_MS)
   const from = { ...(await receiver.call({ do: 'bytes' })), at: performance.now(), cpu: cpuSeconds(chain.pids) }
   await wait(load.isQuick ? MEASURE_MS / 4 : MEASURE_MS)
