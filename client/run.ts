@@ -1,11 +1,8 @@
-import { execFileSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
-import type { ValueSource } from '../config/both-ends.ts'
 import type { FrpcOptions } from '../config/frpc.ts'
-import { FrpError, messageOf } from '../contract/errors.ts'
 import type { Log, Runtime } from '../contract/runtime.ts'
 import { createLog } from '../node/log.ts'
 import { nodeRuntime } from '../node/runtime.ts'
+import { resolveToken } from '../node/value-source.ts'
 import { ClientConfig } from './admin/client-config.ts'
 import { openAdmin } from './admin/server.ts'
 import { Service } from './service.ts'
@@ -13,9 +10,6 @@ import { Visits } from './visit/visits.ts'
 
 /** Longer than any program should run before its process looks once: only to have something open. */
 const IDLE_MS = 2 ** 30
-
-/** A program that makes a token, or none: it must not hold the start up for ever. */
-const TOKEN_SOURCE_MS = 10_000
 
 /**
  * Runs one service until `signal` says stop; the log goes where the configuration says. Rejects when the
@@ -31,7 +25,7 @@ export async function runService(
   const release = keepProcessUp(log)
   try {
     if (configFile !== '') log.info(`start frpc service for config file [${configFile}] with aggregated configuration`)
-    resolveTokens(options)
+    await resolveTokens(options, log)
     const runtime = nodeRuntime(log)
     const config = new ClientConfig({
       options,
@@ -80,28 +74,7 @@ export function keepProcessUp(log: Log): () => void {
   }
 }
 
-/** `auth.tokenSource` is read once, at the start, as in frp. */
-export function resolveTokens(options: FrpcOptions): void {
-  for (const { auth } of [options, ...options.edgefrp.fallbackServers]) {
-    if (auth.tokenSource !== undefined) auth.token = readToken(auth.tokenSource)
-  }
-}
-
-function readToken(source: ValueSource): string {
-  try {
-    if (source.exec !== undefined && source.type === 'exec') {
-      const { command, args, env } = source.exec
-      const extra = Object.fromEntries(env.map(({ name, value }) => [name, value]))
-      const output = execFileSync(command, args, {
-        env: { ...process.env, ...extra },
-        encoding: 'utf8',
-        timeout: TOKEN_SOURCE_MS,
-        stdio: ['ignore', 'pipe', 'inherit'],
-      })
-      return output.trim()
-    }
-    return readFileSync(source.file?.path ?? '', 'utf8').trim()
-  } catch (error) {
-    throw new FrpError('CONFIG_FILE', `auth.tokenSource: ${messageOf(error)}`, { cause: error })
-  }
+/** `auth.tokenSource` of every server is read once, at the start, as in frp. */
+export async function resolveTokens(options: FrpcOptions, log: Log): Promise<void> {
+  for (const { auth } of [options, ...options.edgefrp.fallbackServers]) await resolveToken(auth, log)
 }

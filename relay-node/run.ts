@@ -2,8 +2,8 @@ import type { FrpsOptions, Loaded } from '../config/load.ts'
 import { messageOf } from '../contract/errors.ts'
 import { createLog } from '../node/log.ts'
 import { nodeRuntime } from '../node/runtime.ts'
+import { resolveToken } from '../node/value-source.ts'
 import { startServer } from './server.ts'
-import { tokenOf } from './token-source.ts'
 
 /**
  * Runs a relay in this process until SIGTERM or SIGINT; rejects when it cannot start. An error that nobody caught
@@ -19,7 +19,7 @@ export async function serve(loaded: Loaded<FrpsOptions>, configFile: string | un
   log.info(
     configFile === undefined ? 'frps uses command line arguments for config' : `frps uses config file: ${configFile}`,
   )
-  options.auth.token = tokenOf(options.auth)
+  await resolveToken(options.auth, log)
   const server = await startServer(options, nodeRuntime(log))
   log.info('frps started successfully')
   const signal = await new Promise<string>((resolve) => {

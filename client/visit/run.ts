@@ -41,7 +41,7 @@ export async function runVisit(plan: VisitPlan, signal: AbortSignal): Promise<vo
   const runtime = nodeRuntime(log)
   const closing: (() => void)[] = []
   try {
-    const { way, over } = wayOf(plan, runtime, closing)
+    const { way, over } = await wayOf(plan, runtime, closing)
     const stopped = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
     const visit = plan.bind === undefined ? throughStdio(plan, way) : atPort(plan, plan.bind, way, runtime, closing)
     await Promise.race([visit, over, stopped])
@@ -52,14 +52,18 @@ export async function runVisit(plan: VisitPlan, signal: AbortSignal): Promise<vo
   }
 }
 
-function wayOf(plan: VisitPlan, runtime: Runtime, closing: (() => void)[]): { way: Way; over: Promise<void> } {
+async function wayOf(
+  plan: VisitPlan,
+  runtime: Runtime,
+  closing: (() => void)[],
+): Promise<{ way: Way; over: Promise<void> }> {
   const { options, isLoggedIn } = plan
   if (!isLoggedIn) {
     const way = new StrangerWay(options, runtime)
     closing.push(() => way.close())
     return { way, over: new Promise(() => undefined) }
   }
-  resolveTokens(options)
+  await resolveTokens(options, runtime.log)
   const way = new LoggedInWay(runtime)
   const service = new Service(options, runtime)
   service.onControl = way.use
