@@ -69,16 +69,16 @@ export type LogOptions = ReturnType<typeof logTable.read>
 export type WebServerOptions = ReturnType<typeof webServerTable.read>
 type AuthOptions = TableOf<typeof authFields>
 
-/** frp: `validation/auth.go`. */
-export function checkAuth(auth: AuthOptions, allowUnsafe: readonly string[], problems: Problems): void {
+/** frp: `validation/auth.go`. `at`: where `auth` stands. */
+export function checkAuth(auth: AuthOptions, at: Path, allowUnsafe: readonly string[], problems: Problems): void {
   if (!auth.additionalScopes.every((scope) => AUTH_SCOPES.includes(scope))) {
     problems.add(
-      ['auth', 'additionalScopes'],
+      [...at, 'additionalScopes'],
       `invalid auth additional scopes, optional values are [${AUTH_SCOPES.join(' ')}]`,
     )
   }
   if (auth.tokenSource === undefined) return
-  const path = ['auth', 'tokenSource']
+  const path = [...at, 'tokenSource']
   if (auth.token !== '') problems.add(path, 'cannot specify both auth.token and auth.tokenSource')
   checkValueSource(auth.tokenSource, path, 'auth.tokenSource', allowUnsafe, problems)
 }

@@ -254,5 +254,12 @@ function derive(transport: ServerOptions['transport'], envs: Readonly<Record<str
 function inherit(server: Record<string, unknown>, top: Record<string, unknown>): Record<string, unknown> {
   const transport = lowered(member(top, 'transport'))
   if (isTable(transport['tls'])) delete transport['tls']['servername']
-  return overlay({ auth: lowered(member(top, 'auth')), transport }, lowered(server))
+  const auth = lowered(member(top, 'auth'))
+  const own = lowered(server)
+  // One of the two may stand in a file: the server's own one is laid over either.
+  if (isTable(own['auth']) && ['token', 'tokensource'].some((key) => Object.hasOwn(own['auth'] ?? {}, key))) {
+    delete auth['token']
+    delete auth['tokensource']
+  }
+  return overlay({ auth, transport }, own)
 }

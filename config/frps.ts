@@ -2,6 +2,7 @@ import { authFields, checkAuth, checkWebServer, logTable, quicTable, tlsFiles, w
 import { edgefrpOfFrps } from './edgefrp.ts'
 import { flag, int, list, port, strings, type TableOf, table, text } from './field.ts'
 import { FRPS_NOT_BUILT, warningsOf } from './not-built.ts'
+import { checkOidcOfFrps } from './oidc-rules.ts'
 import { type Context, newReading, objectOf } from './reading.ts'
 
 /** frp: `server.go` of its plugins, the operations that exist. */
@@ -83,8 +84,10 @@ export interface Loaded<T> {
 export function completeFrps(raw: unknown, context: Context = {}): Loaded<FrpsOptions> {
   const { reading, problems, given } = newReading(context)
   const options: FrpsOptions = { ...frpsTable.read(objectOf(raw, problems), [], reading), given }
+  const notes: string[] = []
   if (problems.count === 0) {
-    checkAuth(options.auth, context.allowUnsafe ?? [], problems)
+    checkAuth(options.auth, ['auth'], context.allowUnsafe ?? [], problems)
+    notes.push(...checkOidcOfFrps(options, context.fileName ?? '', problems))
     checkWebServer(options.webServer, problems)
     options.httpPlugins.forEach((plugin, index) => {
       if (plugin.ops.every((op) => PLUGIN_OPS.includes(op))) return
@@ -100,7 +103,7 @@ export function completeFrps(raw: unknown, context: Context = {}): Loaded<FrpsOp
   }
   problems.throwIfAny()
   derive(options)
-  return { options, warnings: warningsOf(FRPS_NOT_BUILT, options, context.fileName) }
+  return { options, warnings: [...notes, ...warningsOf(FRPS_NOT_BUILT, options, context.fileName)] }
 }
 
 /** Defaults that hang on another key. */

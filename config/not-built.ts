@@ -16,7 +16,6 @@ export const FRPS_NOT_BUILT: readonly NotBuilt<FrpsOptions>[] = [
     text: 'sshTunnelGateway.bindPort is not built yet: no SSH listener is opened',
   },
   { test: (o) => o.httpPlugins.length > 0, text: 'httpPlugins are not built yet: no plugin is called' },
-  { test: (o) => o.auth.method === 'oidc', text: 'auth.method = "oidc" is not built yet: no client can log in' },
   { test: (o) => o.edgefrp.users.length > 0, text: 'edgefrp.users are not built yet: only auth.token is known' },
 ]
 
@@ -26,7 +25,6 @@ export const FRPC_NOT_BUILT: readonly NotBuilt<FrpcOptions>[] = [
     text: 'transport.protocol kcp and quic are not built yet: use tcp, websocket or wss',
   },
   { test: (o) => o.transport.wireProtocol === 'v2', text: 'transport.wireProtocol v2 is not built yet: v1 is spoken' },
-  { test: (o) => o.auth.method === 'oidc', text: 'auth.method = "oidc" is not built yet: no login is possible' },
   { test: (o) => o.virtualNet.address !== '', text: 'virtualNet is not built yet: no interface is made' },
   { test: (o) => o.visitors.length > 0, text: 'visitors are not built yet: no local port is opened for them' },
   {

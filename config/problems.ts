@@ -59,7 +59,12 @@ export class Problems {
   add(path: Path, text: string): void {
     const place = this.#locate(path)
     const key = place.key ?? formatPath(path)
-    const named = key === '' || text.startsWith(`${key}:`) || text.startsWith('field ') || text.startsWith('json: ')
+    const named =
+      key === '' ||
+      text.startsWith(`${key}:`) ||
+      text.startsWith(`${key} `) ||
+      text.startsWith('field ') ||
+      text.startsWith('json: ')
     this.#keys.push(pathKey(path))
     this.#lines.push({ place, text: named && place.key === undefined ? text : `${key}: ${text}` })
   }

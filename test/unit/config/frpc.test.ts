@@ -84,20 +84,14 @@ describe('frpc options', () => {
       'virtualNet.address = "10.0.0.1/24"',
       'frpc.toml:1: virtualNet.address: VirtualNet feature is not enabled; enable it by setting the appropriate feature gate flag',
     ],
-    [
-      'auth.method = "oidc"\nauth.oidc.tokenEndpointURL = "https://i/t"',
-      'frpc.toml:2: auth.oidc.clientID: auth.oidc.clientID is required',
-    ],
-    [
-      'auth.method = "oidc"\nauth.oidc.clientID = "a"',
-      'frpc.toml:2: auth.oidc.tokenEndpointURL: auth.oidc.tokenEndpointURL is required',
-    ],
+    ['auth.method = "oidc"\nauth.oidc.tokenEndpointURL = "https://i/t"', 'frpc.toml:2: auth.oidc.clientID is required'],
+    ['auth.method = "oidc"\nauth.oidc.clientID = "a"', 'frpc.toml:2: auth.oidc.tokenEndpointURL is required'],
     [
       'auth.method = "oidc"\nauth.oidc = { clientID = "a", tokenEndpointURL = "i/t" }'.replace(
         'auth.method = "oidc"\nauth.oidc',
         '[auth]\nmethod = "oidc"\noidc',
       ),
-      'frpc.toml:3: auth.oidc.tokenEndpointURL: auth.oidc.tokenEndpointURL must be an absolute http or https URL',
+      'frpc.toml:3: auth.oidc.tokenEndpointURL must be an absolute http or https URL',
     ],
     [
       'edgefrp.fallbackServers = [{}]',

@@ -227,7 +227,6 @@ describe('what a relay has not yet', () => {
     ['quicBindPort = 1', 'quicBindPort'],
     ['sshTunnelGateway.bindPort = 1', 'sshTunnelGateway'],
     ['httpPlugins = [{ name = "a" }]', 'httpPlugins'],
-    ['auth.method = "oidc"', 'oidc'],
     ['edgefrp.users = [{ name = "a", token = "b" }]', 'edgefrp.users'],
   ])('%j is accepted with one line that names it', (text, name) => {
     const { warnings } = toml(text)
