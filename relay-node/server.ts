@@ -61,6 +61,7 @@ export async function startServer(options: FrpsOptions, runtime: Runtime): Promi
     runtime,
     options,
     ports: userPorts(userPort),
+    get: (url, init) => fetch(url, init),
     keepAlive: keepAliveOf(options),
     notFoundPage: notFoundPage(options.custom404Page, log),
   })
@@ -93,6 +94,7 @@ export async function startServer(options: FrpsOptions, runtime: Runtime): Promi
       vhost = isShared ? bound : await listeners.open(own)
       log.info(`http service listen on ${formatAddress(proxyBindAddr, vhost)}`)
     }
+    void relay.prepare()
     if (options.webServer.port > 0) web = await openWebServer(relay, runtime)
     return {
       relay,

@@ -6,16 +6,19 @@ import { equalKeys, privilegeKey } from '../protocol/frp/token.ts'
 
 /** Who logged in: sessions and names belong to a principal. */
 export interface Principal {
-  /** What the credentials stand for: `token`, or the name of a user with a token of its own. */
+  /** What the credentials stand for: `token`, the name of a user with a token of its own, or issuer and subject. */
   identity: string
   user: string
 }
 
-/** Checks credentials; throws FrpError AUTH_FAILED with frp's text. */
+/** Checks credentials, at once or by asking somebody; throws or rejects with FrpError AUTH_FAILED and frp's text. */
 export interface Verifier {
-  verifyLogin(login: Login): Principal
-  verifyPing(ping: Ping): void
-  verifyNewWorkConn(message: NewWorkConn): void
+  verifyLogin(login: Login): Principal | Promise<Principal>
+  /** `principal`: who logged in on the session that the message is of. */
+  verifyPing(ping: Ping, principal: Principal): undefined | Promise<void>
+  verifyNewWorkConn(message: NewWorkConn, principal: Principal): undefined | Promise<void>
+  /** Gets what the first login will need; rejects when that cannot be had now. */
+  prepare?(): Promise<void>
 }
 
 /** frp pkg/auth/token.go: md5(token ‖ timestamp); Ping and NewWorkConn only in the configured scopes. */
@@ -51,11 +54,11 @@ export class TokenVerifier implements Verifier {
     return { identity: 'token', user: login.user }
   }
 
-  verifyPing(ping: Ping): void {
+  verifyPing(ping: Ping): undefined {
     if (this.checksPings) this.check('heartbeat', ping.privilege_key, ping.timestamp)
   }
 
-  verifyNewWorkConn(message: NewWorkConn): void {
+  verifyNewWorkConn(message: NewWorkConn): undefined {
     if (this.checksWorkConns) this.check('NewWorkConn', message.privilege_key, message.timestamp)
   }
 

@@ -8,6 +8,7 @@ import type { Connection } from './connection.ts'
 import { clientText, endText, lineText } from './error-text.ts'
 import { ProxySet, type ProxySetOptions } from './proxy-set.ts'
 import type { SavedControl } from './saved.ts'
+import { onVerdict } from './verdict.ts'
 import { WorkConnPool } from './work-conn-pool.ts'
 
 /** All that must outlive sleep of one logged-in client, as plain data; the rest is derived. */
@@ -193,15 +194,19 @@ export class Control {
   }
 
   private onPing(ping: Ping): void {
-    try {
-      this.options.verifier.verifyPing(ping)
-    } catch (error) {
-      this.log.warn(`received invalid ping: ${messageOf(error)}`)
-      this.send({ type: 'Pong', error: this.options.isDetailed ? clientText(error) : 'invalid ping' })
-      return
-    }
-    this.state.lastPingMs = this.options.runtime.monotonicMs()
-    this.send({ type: 'Pong' })
+    const { runtime, verifier, isDetailed } = this.options
+    onVerdict(
+      runtime,
+      () => verifier.verifyPing(ping, this.state.principal),
+      () => {
+        this.state.lastPingMs = runtime.monotonicMs()
+        this.send({ type: 'Pong' })
+      },
+      (error) => {
+        this.log.warn(`received invalid ping: ${messageOf(error)}`)
+        this.send({ type: 'Pong', error: isDetailed ? clientText(error) : 'invalid ping' })
+      },
+    )
   }
 
   private watchHeartbeat(): void {

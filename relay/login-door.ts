@@ -18,6 +18,7 @@ import type { Registry } from './registry.ts'
 import { newRunId, publicIdOf } from './run-id.ts'
 import type { SavedControl } from './saved.ts'
 import type { Sleepers } from './sleepers.ts'
+import { onVerdict } from './verdict.ts'
 
 export interface LoginDoorOptions {
   runtime: Runtime
@@ -61,20 +62,25 @@ export class LoginDoor {
   }
 
   open(connection: Connection, channel: MessageChannel, login: Login): void {
-    let principal: Principal
-    try {
-      if (connection.control !== undefined) throw new FrpError('LOGIN_REFUSED', 'second login on one connection')
-      principal = this.options.verifier.verifyLogin(login)
-      this.checkNames(login)
-    } catch (error) {
-      this.refuse(connection, channel, error)
-      return
-    }
-    // Only right tokens wait in line: wrong ones must not make it long.
-    this.options.onVerified(connection)
-    this.queue.enter(
-      () => connection.isOpen,
-      () => this.enter(connection, channel, login, principal),
+    onVerdict(
+      this.runtime,
+      () => {
+        this.checkFirst(connection)
+        this.checkNames(login)
+        return this.options.verifier.verifyLogin(login)
+      },
+      (principal) => {
+        // It may have been asked for elsewhere, and time went by.
+        if (!connection.isOpen) return
+        this.checkFirst(connection)
+        // Only right tokens wait in line: wrong ones must not make it long.
+        this.options.onVerified(connection)
+        this.queue.enter(
+          () => connection.isOpen,
+          () => this.enter(connection, channel, login, principal),
+        )
+      },
+      (error) => this.refuse(connection, channel, error),
     )
   }
 
@@ -130,6 +136,10 @@ export class LoginDoor {
     const text = this.options.options.detailedErrorsToClient ? messageOf(error) : 'register control error'
     channel.send({ type: 'LoginResp', version: FRP_VERSION, error: text })
     channel.end()
+  }
+
+  private checkFirst(connection: Connection): void {
+    if (connection.control !== undefined) throw new FrpError('LOGIN_REFUSED', 'second login on one connection')
   }
 
   private checkNames(login: Login): void {

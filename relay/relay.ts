@@ -17,11 +17,13 @@ import { type HttpRoutes, routesAt } from './http-routes.ts'
 import type { HttpTarget } from './http-target.ts'
 import { HttpsIngress } from './https-ingress.ts'
 import { formatAddress, type PeerInfo, type Ports } from './ingress.ts'
+import type { HttpGet } from './issuer.ts'
 import { Joins } from './joins.ts'
 import { IDLE_UPSTREAM_MS } from './limits.ts'
 import { LoginDoor } from './login-door.ts'
 import { LoginGuard } from './login-guard.ts'
 import { MemoryWatch } from './memory-watch.ts'
+import { OidcVerifier } from './oidc.ts'
 import { PortBook } from './ports.ts'
 import type { ProxyType, VhostTarget } from './proxies/table.ts'
 import { TcpGroups } from './proxies/tcp-group.ts'
@@ -31,6 +33,7 @@ import type { RegistryStore } from './registry-store.ts'
 import type { SavedConnection } from './saved.ts'
 import { NO_SLEEPERS, type Sleepers } from './sleepers.ts'
 import { TcpmuxIngress } from './tcpmux-ingress.ts'
+import { onVerdict } from './verdict.ts'
 import { VisitDoor } from './visit-door.ts'
 import { Visits } from './visits.ts'
 
@@ -44,6 +47,8 @@ export interface RelayParts {
   runtime: Runtime
   options: FrpsOptions
   ports: Ports
+  /** For `auth.method = "oidc"`: how the issuer is asked for its keys. */
+  get: HttpGet
   /** Undefined: clients are not pinged (a relay that sleeps). */
   keepAlive?: KeepAliveTimes | undefined
   /** frps custom404Page, read anew for each 404. */
@@ -102,7 +107,10 @@ export class Relay {
     this.options = options
     this.refusals = new Refusals(runtime)
     this.memory = new MemoryWatch(runtime, limits.maxMemoryBytes, () => this.heldBytes)
-    this.verifier = new TokenVerifier(options, runtime)
+    this.verifier =
+      options.auth.method === 'oidc'
+        ? new OidcVerifier(options, runtime, parts.get)
+        : new TokenVerifier(options, runtime)
     this.visits = new Visits(runtime)
     this.registry = new Registry({
       runtime,
@@ -192,6 +200,11 @@ export class Relay {
     return this.logins.clientCount
   }
 
+  /** Gets what the first login will need; a failure is told in the log, and it is tried again at each login. */
+  async prepare(): Promise<void> {
+    await this.verifier.prepare?.().catch((error: unknown) => this.runtime.log.error(messageOf(error)))
+  }
+
   /** Bytes that streams of clients hold, and window that they were granted. */
   get heldBytes(): number {
     if (this.parts.memoryBudget !== undefined) return this.parts.memoryBudget.total
@@ -252,18 +265,28 @@ export class Relay {
     // With yamux the work connections of a client come on the connection that it logged in on: a run id that
     // somebody learned is of no use elsewhere.
     const control = from.isMultiplexed ? from.control : this.logins.owner(message.run_id)
-    try {
-      if (control === undefined || control.state.runId !== message.run_id || !control.isOpen) {
-        throw new FrpError('AUTH_FAILED', 'no client control found for the run id')
-      }
-      this.verifier.verifyNewWorkConn(message)
-    } catch (error) {
-      this.runtime.log.warn(`[${formatAddress(from.peer.ip, from.peer.port)}] ${messageOf(error)}`)
-      const text = this.options.detailedErrorsToClient ? messageOf(error) : 'invalid NewWorkConn'
-      channel.send({ type: 'StartWorkConn', error: text })
-      channel.end()
-      return
-    }
+    onVerdict(
+      this.runtime,
+      () => {
+        if (control === undefined || control.state.runId !== message.run_id || !control.isOpen) {
+          throw new FrpError('AUTH_FAILED', 'no client control found for the run id')
+        }
+        const answer = this.verifier.verifyNewWorkConn(message, control.state.principal)
+        return answer instanceof Promise ? answer.then(() => control) : control
+      },
+      (verified) => this.takeWorkConn(verified, from, channel, raw),
+      (error) => {
+        this.runtime.log.warn(`[${formatAddress(from.peer.ip, from.peer.port)}] ${messageOf(error)}`)
+        const text = this.options.detailedErrorsToClient ? messageOf(error) : 'invalid NewWorkConn'
+        channel.send({ type: 'StartWorkConn', error: text })
+        channel.end()
+      },
+    )
+  }
+
+  private takeWorkConn(control: Control, from: Connection, channel: MessageChannel, raw: ByteStream): void {
+    // It may have ended while somebody was asked about it.
+    if (!channel.isOpen) return
     from.accepted()
     if (control.pool.hasRoom) {
       const { stream, head } = channel.detach()

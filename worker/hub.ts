@@ -54,6 +54,7 @@ export class Hub extends DurableObject<Env> {
       runtime: this.runtime,
       options,
       ports: new VirtualPorts(),
+      get: (url, init) => fetch(url, init),
       features: ['sleeps'],
       directory,
       sleepers: {

@@ -76,6 +76,11 @@ export class MessageChannel implements StreamHandler {
     }
   }
 
+  /** Nothing has ended it, in either direction, and it was not detached. */
+  get isOpen(): boolean {
+    return !this.isClosed && !this.isDetached && !this.isEnding && !this.isEnded
+  }
+
   /** Messages wait because the peer does not read: what may be dropped should be. */
   get isBackedUp(): boolean {
     return this.queue.length > 0

@@ -15,6 +15,8 @@ export type Service = (work: ByteStream, start: StartWorkConn) => void
 
 export interface LoginWith {
   token?: string
+  /** Instead of the token's digest: what an issuer signed. */
+  privilegeKey?: string
   runId?: string
   poolCount?: number
   clientId?: string
@@ -33,6 +35,8 @@ export class EdgeClient {
   /** Work connections that were brought. */
   broughtCount = 0
   runId = ''
+  /** What an issuer signed, for work connections too. */
+  private issued: string | undefined
   private control: MessageChannel | undefined
   private readonly waiters: { matches: (message: Message) => boolean; found: (message: Message) => void }[] = []
 
@@ -59,6 +63,7 @@ export class EdgeClient {
   login(options: LoginWith = {}): Promise<LoginResp> {
     const key = deriveKey(workerCrypto, options.token ?? TOKEN)
     const timestamp = Math.floor(Date.now() / 1000)
+    this.issued = options.privilegeKey
     return new Promise((resolve, reject) => {
       const clear: MessageChannel = new MessageChannel(this.session.open(), {
         onMessage: (message) => {
@@ -77,7 +82,7 @@ export class EdgeClient {
       clear.send({
         type: 'Login',
         timestamp,
-        privilege_key: privilegeKey(workerCrypto, options.token ?? TOKEN, timestamp),
+        privilege_key: options.privilegeKey ?? privilegeKey(workerCrypto, options.token ?? TOKEN, timestamp),
         pool_count: options.poolCount ?? 1,
         run_id: options.runId ?? '',
         client_id: options.clientId ?? '',
@@ -167,7 +172,8 @@ export class EdgeClient {
         this.services.get(message.proxy_name)?.(prefixed(stream, head), message)
       },
     })
-    channel.send({ type: 'NewWorkConn', run_id: this.runId })
+    const proof = this.issued === undefined ? {} : { privilege_key: this.issued }
+    channel.send({ type: 'NewWorkConn', run_id: this.runId, ...proof })
   }
 }
 

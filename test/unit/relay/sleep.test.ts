@@ -76,7 +76,8 @@ class Scene {
   private newRelay(): Relay {
     const { options } = completeFrps({ auth: { token: TOKEN } })
     const open = (port: number) => Promise.resolve({ port, close: () => undefined, send: () => undefined })
-    return new Relay({ runtime: this.runtime, options, ports: { listenTcp: open, listenUdp: open } })
+    const get = () => Promise.reject(new Error('no issuer is asked here'))
+    return new Relay({ runtime: this.runtime, options, get, ports: { listenTcp: open, listenUdp: open } })
   }
 
   connect(): { session: Session; index: number } {
