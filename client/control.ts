@@ -1,13 +1,13 @@
 import type { FrpcOptions, ServerOptions } from '../config/frpc.ts'
 import type { ProxyOptions } from '../config/proxies.ts'
-import { FrpError } from '../contract/errors.ts'
+import { FrpError, messageOf } from '../contract/errors.ts'
 import type { Deadline, Log, Runtime } from '../contract/runtime.ts'
 import { deriveKey, encrypt } from '../protocol/frp/cipher.ts'
 import { MessageChannel } from '../protocol/frp/message-channel.ts'
 import type { Message } from '../protocol/frp/messages.ts'
-import { privilegeKey } from '../protocol/frp/token.ts'
 import type { ByteStream } from '../protocol/stream/byte-stream.ts'
 import type { Carrier } from './carrier.ts'
+import type { Credentials } from './credentials.ts'
 import type { Accepted } from './login.ts'
 import { ProxyManager } from './proxies/manager.ts'
 import { WorkConns } from './work-conns.ts'
@@ -15,12 +15,16 @@ import { WorkConns } from './work-conns.ts'
 /** frp, client/control.go: how often the age of the last Pong is looked at. */
 const PONG_CHECK_MS = 1_000
 
+/** frp, client/control.go: when a Ping without its proof is tried again; twice as long each time, up to the interval. */
+const PING_RETRY_MS = 2_000
+
 /** What a session is made of. */
 export interface ControlParts {
   runtime: Runtime
   log: Log
   options: FrpcOptions
   server: ServerOptions
+  credentials: Credentials
   carrier: Carrier
   accepted: Accepted
   /** Once, when the session is over; with the reason unless we closed it. */
@@ -43,7 +47,7 @@ export class Control {
   private held = 0
 
   constructor(parts: ControlParts) {
-    const { runtime, log, options, server, carrier, accepted } = parts
+    const { runtime, log, options, server, credentials, carrier, accepted } = parts
     this.parts = parts
     this.lastPongMs = runtime.monotonicMs()
     const key = deriveKey(runtime.crypto, server.auth.token)
@@ -60,7 +64,11 @@ export class Control {
     this.workConns = new WorkConns({
       carrier,
       log,
-      hello: () => ({ type: 'NewWorkConn', run_id: accepted.runId, ...this.proofFor('NewWorkConns') }),
+      hello: async () => ({
+        type: 'NewWorkConn',
+        run_id: accepted.runId,
+        ...(await credentials.forMessage('NewWorkConns')),
+      }),
       onStart: (stream, start) => this.manager.take(stream, start),
     })
     accepted.stream.pause()
@@ -163,10 +171,24 @@ export class Control {
     if (heartbeatTimeout > 0) this.checkPong(heartbeatTimeout * 1000)
   }
 
-  private sendPing(intervalMs: number): void {
-    this.parts.log.debug('send heartbeat to server')
-    this.channel.send({ type: 'Ping', ...this.proofFor('HeartBeats') })
-    this.nextPing = this.parts.runtime.after(intervalMs, () => this.sendPing(intervalMs))
+  private sendPing(intervalMs: number, retryMs = PING_RETRY_MS): void {
+    const { runtime, log, credentials } = this.parts
+    const again = (delayMs: number, nextRetryMs?: number): void => {
+      this.nextPing = runtime.after(delayMs, () => this.sendPing(intervalMs, nextRetryMs))
+    }
+    credentials.forMessage('HeartBeats').then(
+      (proof) => {
+        if (this.isClosed) return
+        log.debug('send heartbeat to server')
+        this.channel.send({ type: 'Ping', ...proof })
+        again(intervalMs)
+      },
+      (error: unknown) => {
+        if (this.isClosed) return
+        log.warn(`error during ping authentication: ${messageOf(error)}, skip sending ping message`)
+        again(Math.min(retryMs, intervalMs), 2 * retryMs)
+      },
+    )
   }
 
   private checkPong(timeoutMs: number): void {
@@ -176,15 +198,6 @@ export class Control {
       return
     }
     this.pongCheck = this.parts.runtime.after(PONG_CHECK_MS, () => this.checkPong(timeoutMs))
-  }
-
-  /** The token's digest, for messages that carry it only when their scope is configured. */
-  private proofFor(scope: 'HeartBeats' | 'NewWorkConns'): { privilege_key?: string; timestamp?: number } {
-    const { auth } = this.parts.server
-    if (!auth.additionalScopes.includes(scope)) return {}
-    const { runtime } = this.parts
-    const timestamp = Math.floor(runtime.nowMs() / 1000)
-    return { privilege_key: privilegeKey(runtime.crypto, auth.token, timestamp), timestamp }
   }
 }
 

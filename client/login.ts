@@ -5,9 +5,9 @@ import type { Runtime } from '../contract/runtime.ts'
 import { FRP_VERSION } from '../contract/version.ts'
 import { MessageChannel } from '../protocol/frp/message-channel.ts'
 import type { LoginResp, OutgoingOf } from '../protocol/frp/messages.ts'
-import { privilegeKey } from '../protocol/frp/token.ts'
 import type { ByteStream } from '../protocol/stream/byte-stream.ts'
 import { prefixed } from '../protocol/stream/prefixed.ts'
+import type { Proof } from './credentials.ts'
 
 /** frp, client/control_session.go: from Login sent to LoginResp complete. */
 const LOGIN_MS = 10_000
@@ -38,6 +38,7 @@ export function login(
   stream: ByteStream,
   server: ServerOptions,
   identity: Identity,
+  proof: Required<Proof>,
   runId: string,
   runtime: Runtime,
 ): Promise<Accepted> {
@@ -73,13 +74,17 @@ export function login(
       onClose: (error) => fail(error ?? new FrpError('LINK_CLOSED', 'the relay closed the connection')),
     })
     channel = opened
-    opened.send(loginMessage(server, identity, runId, runtime))
+    opened.send(loginMessage(server, identity, proof, runId))
     stream.resume()
   })
 }
 
-function loginMessage(server: ServerOptions, identity: Identity, runId: string, runtime: Runtime): OutgoingOf<'Login'> {
-  const timestamp = Math.floor(runtime.nowMs() / 1000)
+function loginMessage(
+  server: ServerOptions,
+  identity: Identity,
+  proof: Required<Proof>,
+  runId: string,
+): OutgoingOf<'Login'> {
   return {
     type: 'Login',
     version: FRP_VERSION,
@@ -87,8 +92,7 @@ function loginMessage(server: ServerOptions, identity: Identity, runId: string, 
     os: GO_OS[process.platform] ?? process.platform,
     arch: GO_ARCH[process.arch] ?? process.arch,
     user: identity.user,
-    privilege_key: privilegeKey(runtime.crypto, server.auth.token, timestamp),
-    timestamp,
+    ...proof,
     run_id: runId,
     client_id: identity.clientID,
     metas: identity.metadatas,

@@ -1,10 +1,11 @@
 import type { FrpcOptions, ServerOptions } from '../config/frpc.ts'
 import type { ProxyOptions } from '../config/proxies.ts'
-import { FrpError, messageOf } from '../contract/errors.ts'
+import { codeOf, FrpError, messageOf } from '../contract/errors.ts'
 import type { Deadline, Log, Runtime } from '../contract/runtime.ts'
 import { BackOff } from './back-off.ts'
 import { Connector } from './connector.ts'
 import { Control } from './control.ts'
+import { type Credentials, credentialsOf } from './credentials.ts'
 import { keepAliveTimes } from './keep-alive-times.ts'
 import { login } from './login.ts'
 import { ANSWER_MS } from './proxies/proxy.ts'
@@ -16,6 +17,7 @@ const DRAIN_MS = 2_000
 interface Server extends ServerOptions {
   /** `address:port`, under which its run id is kept. */
   key: string
+  credentials: Credentials
   /** Where its keys stand in the file. */
   path: string
 }
@@ -60,6 +62,7 @@ export class Service {
       serverAddr: server.serverAddr,
       serverPort: server.serverPort,
       auth: server.auth,
+      credentials: credentialsOf(server.auth, runtime),
       transport: server.transport,
       key: `${server.serverAddr}:${server.serverPort}`,
     }))
@@ -141,7 +144,9 @@ export class Service {
   }
 
   private async login(server: Server): Promise<Active> {
-    if (server.auth.method === 'oidc') throw new FrpError('NOT_SUPPORTED', 'auth.method oidc is not built yet')
+    // Before the connection, which a relay does not hold open for long without a login.
+    const proof = await server.credentials.forLogin()
+    if (this.isClosed) throw new FrpError('SESSION_ENDED', 'the client is closing')
     const connector = new Connector(server, this.options, this.runtime)
     this.warnOnce(connector.warnings)
     const carrier = await connector.connect(this.stopping.signal)
@@ -151,7 +156,7 @@ export class Service {
     }
     try {
       const stream = await carrier.open()
-      const accepted = await login(stream, server, this.options, this.runIds.get(server.key), this.runtime)
+      const accepted = await login(stream, server, this.options, proof, this.runIds.get(server.key), this.runtime)
       if (this.isClosed) throw new FrpError('SESSION_ENDED', 'the client is closing')
       this.runIds.set(server.key, accepted.runId)
       const id = publicId(accepted.runId)
@@ -164,6 +169,7 @@ export class Service {
         log: this.log,
         options: this.options,
         server,
+        credentials: server.credentials,
         carrier,
         accepted,
         onClose: (error) => this.ended(control, error),
@@ -171,6 +177,7 @@ export class Service {
       })
       return { control, server, startedMs: this.runtime.monotonicMs() }
     } catch (error) {
+      if (codeOf(error) === 'LOGIN_REFUSED') server.credentials.refused()
       carrier.close()
       // What broke the connection says more than that its streams are over.
       throw lost ?? error

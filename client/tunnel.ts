@@ -15,17 +15,17 @@ export interface TunnelProxy {
   password?: string
 }
 
-/** Reads `transport.proxyURL`; throws CONFIG_FIELD for what cannot be used. Errors never show the password. */
-export function parseProxyUrl(text: string): TunnelProxy {
+/** Reads the URL of a proxy; throws CONFIG_FIELD, naming `key`, for what cannot be used. Errors never show the password. */
+export function parseProxyUrl(text: string, key = 'transport.proxyURL'): TunnelProxy {
   let url: URL
   try {
     url = new URL(text)
   } catch (error) {
-    throw new FrpError('CONFIG_FIELD', 'transport.proxyURL is not a URL', { cause: error })
+    throw new FrpError('CONFIG_FIELD', `${key} is not a URL`, { cause: error })
   }
   const scheme = url.protocol.slice(0, -1)
   if (scheme !== 'http' && scheme !== 'https' && scheme !== 'socks5') {
-    throw new FrpError('CONFIG_FIELD', `transport.proxyURL: ProxyType must be http, https or socks5, not [${scheme}]`)
+    throw new FrpError('CONFIG_FIELD', `${key}: ProxyType must be http, https or socks5, not [${scheme}]`)
   }
   const defaultPort = scheme === 'http' ? 80 : scheme === 'https' ? 443 : 1080
   const proxy: TunnelProxy = {

@@ -17,7 +17,8 @@ const MAX_REQUESTS = 16_384
 export interface WorkConnsParts {
   carrier: Carrier
   log: Log
-  hello(): OutgoingOf<'NewWorkConn'>
+  /** Rejects when its proof cannot be had. */
+  hello(): Promise<OutgoingOf<'NewWorkConn'>>
   /** A user came; must attach to `stream` before it returns. */
   onStart(stream: ByteStream, start: StartWorkConn): void
 }
@@ -60,11 +61,11 @@ export class WorkConns {
     while (!this.isClosed && this.requests > 0 && this.dialing < MAX_DIALING && this.held < MAX_WAITING) {
       this.requests -= 1
       this.dialing += 1
-      this.parts.carrier.open().then(
-        (stream) => {
+      this.open().then(
+        ({ stream, hello }) => {
           this.dialing -= 1
           if (this.isClosed) stream.destroy(new FrpError('SESSION_ENDED', 'the session is over'))
-          else this.offer(stream)
+          else this.offer(stream, hello)
           this.serve()
         },
         (error: unknown) => {
@@ -76,7 +77,17 @@ export class WorkConns {
     }
   }
 
-  private offer(stream: ByteStream): void {
+  /** The proof first: a relay does not wait for long for the first message of a stream. */
+  private async open(): Promise<{ stream: ByteStream; hello: OutgoingOf<'NewWorkConn'> }> {
+    const hello = await this.parts.hello().catch((error: unknown) => {
+      throw new FrpError('AUTH_FAILED', `error during NewWorkConn authentication: ${messageOf(error)}`, {
+        cause: error,
+      })
+    })
+    return { hello, stream: await this.parts.carrier.open() }
+  }
+
+  private offer(stream: ByteStream, hello: OutgoingOf<'NewWorkConn'>): void {
     const entry: Waiting = { channel: undefined }
     this.waiting.add(entry)
     // Paused until the channel is known: a hostile relay may answer before we said a word.
@@ -94,7 +105,7 @@ export class WorkConns {
       },
     })
     entry.channel = channel
-    channel.send(this.parts.hello())
+    channel.send(hello)
     stream.resume()
   }
 
