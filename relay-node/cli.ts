@@ -2,6 +2,7 @@ import { Command, CommanderError, Option } from 'commander'
 import type { FrpsOptions, Loaded } from '../config/load.ts'
 import { messageOf } from '../contract/errors.ts'
 import { VERSION } from '../contract/version.ts'
+import { completionCommand } from './completion.ts'
 import { configOfFlags, type ReadOptions, readConfig } from './config-file.ts'
 import { CONFIG_FLAGS, goBool, normalizedArguments, optionsOfFlags } from './flags.ts'
 
@@ -53,6 +54,7 @@ export async function runCli(args: readonly string[], cli: Cli): Promise<number>
     }
   })
   prepare(verify, cli)
+  completionCommand(program, cli.print, (command) => prepare(command, cli))
   try {
     await program.parseAsync(normalizedArguments(args), { from: 'user' })
   } catch (error) {
@@ -66,6 +68,7 @@ function programOf(cli: Cli): Command {
   const program = new Command('frps')
   program.description(`frps is the server of frp (https://github.com/fatedier/frp); this one is edgefrp ${VERSION}`)
   program.allowExcessArguments(true)
+  program.helpCommand('help [command]', 'Help about any command')
   program.option('-c, --config <file>', 'config file of frps', '')
   program.option('-v, --version', 'version of frps')
   program.option('--edgefrp <file>', 'file with the keys of the table edgefrp alone (or EDGEFRP_CONFIG)')

@@ -6,6 +6,7 @@ import { messageOf } from '../../contract/errors.ts'
 import { VERSION } from '../../contract/version.ts'
 import { escapeControls } from '../../node/log.ts'
 import { runService } from '../run.ts'
+import { completionCommand } from './completion.ts'
 import { environment, type ReadOptions, readConfig } from './config-file.ts'
 import { dashed, type Flag, keyOf, normalize, ROOT_FLAGS, readFlag } from './flags.ts'
 import { ALL_QUICK_FLAGS, QUICK_TYPES, type QuickType, quickConfig, quickFlags } from './quick.ts'
@@ -35,6 +36,7 @@ async function run(args: readonly string[], stopping: AbortController): Promise<
   const { signal } = stopping
   let exitCode = 0
   const root = newCommand('frpc', 'frpc is the client of frp', ROOT_FLAGS)
+  root.helpCommand('help [command]', 'Help about any command')
   const given = (command: Command, flag: Flag): unknown => command.getOptionValue(keyOf(flag))
   const rootValue = (name: string): unknown => root.getOptionValue(keyOf(flagNamed(name)))
   const attempt = (action: () => Promise<number>) => async (): Promise<void> => {
@@ -83,6 +85,7 @@ async function run(args: readonly string[], stopping: AbortController): Promise<
     exitCode = await visitCommand(call, signal)
   })
   root.addCommand(visit)
+  root.addCommand(completionCommand(root))
   await root.parseAsync(normalize(args, [...ROOT_FLAGS, ...ALL_QUICK_FLAGS, ...VISIT_FLAGS, ...REMOTE_FLAGS]), {
     from: 'user',
   })

@@ -82,6 +82,15 @@ describe('frpc', () => {
     expect({ code, stderr }).toEqual({ code: 1, stderr: "Error: unknown option '--no-such-flag'\n" })
   })
 
+  it('gives shells their completion, of the flags and commands that it has', async () => {
+    const { code, stdout, stderr } = await frpc(['completion', 'bash']).over
+    expect([code, stderr]).toEqual([0, ''])
+    for (const word of ["'verify reload", ' visit ', '--remote-port', '-P', '--config-dir'])
+      expect(stdout).toContain(word)
+    expect(await frpc(['completion', 'bash', 'more']).over).toMatchObject({ code: 1, stdout: '' })
+    expect((await frpc(['help', 'verify']).over).stdout).toContain('Verify that the configures is valid')
+  })
+
   it('verifies a file in frp’s words', async () => {
     const good = file('good.toml', config(7000))
     expect(await frpc(['verify', '-c', good]).over).toEqual({

@@ -138,6 +138,19 @@ describe('frps on the command line', () => {
     expect(unknownCommand.err).toMatch(/^Error: unknown command "nonsense" for "frps"\n/)
   })
 
+  it('gives shells their completion, of the flags and commands that it has', async () => {
+    for (const shell of ['bash', 'zsh', 'fish', 'powershell']) {
+      const { code, out, err } = await run(['completion', shell, '--no-descriptions'])
+      expect([code, err]).toEqual([0, ''])
+      for (const word of ['verify', 'vhost-http-port', 'allow-unsafe']) expect(out).toContain(word)
+    }
+    const help = await run(['completion'])
+    expect(help.code).toBe(0)
+    expect(help.out).toContain('powershell')
+    expect((await run(['completion', 'bash', 'more'])).code).toBe(1)
+    expect((await run(['help'])).out).toContain('completion')
+  })
+
   it('prints why a relay cannot start on standard output, and ends with 1', async () => {
     const text = 'create server listener error, listen tcp 0.0.0.0:7000: bind: address already in use'
     expect(await run([], {}, new Error(text))).toMatchObject({ code: 1, out: `${text}\n`, err: '' })
