@@ -11,7 +11,7 @@ export interface Proof {
 }
 
 /** Messages that carry a proof only when `auth.additionalScopes` names them. */
-export type Scope = 'HeartBeats' | 'NewWorkConns'
+type Scope = 'HeartBeats' | 'NewWorkConns'
 
 /** How a client proves itself to one server (frp: `pkg/auth/auth.go`, Setter). */
 export interface Credentials {
