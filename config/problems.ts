@@ -62,7 +62,7 @@ export class Problems {
     const named =
       key === '' ||
       text.startsWith(`${key}:`) ||
-      text.startsWith(`${key} `) ||
+      (key.includes('.') && text.startsWith(`${key} `)) ||
       text.startsWith('field ') ||
       text.startsWith('json: ')
     this.#keys.push(pathKey(path))

@@ -5,7 +5,7 @@ import { isIP } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { connect as connectTls } from 'node:tls'
 import { FrpError, messageOf } from '../../contract/errors.ts'
-import { dial } from '../../node/socket.ts'
+import { dial } from '../../node/dial.ts'
 import { clientTls } from '../../node/tls.ts'
 import { openTunnel, parseProxyUrl, type TunnelProxy } from '../tunnel.ts'
 
