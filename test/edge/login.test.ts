@@ -25,6 +25,14 @@ describe('a client of the hub', () => {
     expect(answer).toMatchObject({ error: '', remote_addr: ':6000' })
   })
 
+  it('has its client id for itself while it is on line', async () => {
+    const hub = newHub()
+    const first = await EdgeClient.login(hub, { clientId: 'nas' })
+    const second = await EdgeClient.connect(hub)
+    expect((await second.login({ clientId: 'nas' })).error).toBe('client_id [nas] for user [] is already online')
+    await EdgeClient.login(hub, { clientId: 'nas', runId: first.runId })
+  })
+
   it('with a wrong token is refused with the reason, and throttled when it goes on', async () => {
     const hub = newHub()
     const first = await EdgeClient.connect(hub)

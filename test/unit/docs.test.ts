@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { ERROR_CODES } from '../../contract/errors.ts'
@@ -35,5 +35,30 @@ describe('docs/architecture.md', () => {
       }),
     )
     expect(printed).toEqual(wanted)
+  })
+})
+
+describe('docs/compatibility.md', () => {
+  const features = page('compatibility.md')
+    .split('\n')
+    .filter((line) => line.startsWith('| ') && !/^\| (feature|-)/.test(line))
+    .map((line) => line.split('|').slice(1, -1))
+    .map(([name = '', vm = '', edge = '', shownBy = '']) => ({
+      name: name.trim(),
+      places: [vm.trim(), edge.trim()],
+      tests: [...shownBy.matchAll(/`([^`]+)`/g)].map(([, path = '']) => path),
+    }))
+
+  it('names tests that exist', () => {
+    expect(features.length).toBeGreaterThan(40)
+    const missing = features.flatMap(({ tests }) => tests).filter((path) => !existsSync(join(root, path)))
+    expect(missing).toEqual([])
+  })
+
+  it('shows whatever is there, and nothing that is not', () => {
+    for (const { name, places, tests } of features) {
+      const isThere = places.some((text) => !/^(no\b|not yet|–)/.test(text) && !text.startsWith('the platform'))
+      expect([name, tests.length > 0]).toEqual([name, isThere])
+    }
   })
 })
