@@ -7,7 +7,7 @@ import type { Message, NewWorkConn } from '../protocol/frp/messages.ts'
 import type { ByteStream, Link } from '../protocol/stream/byte-stream.ts'
 import { prefixed } from '../protocol/stream/prefixed.ts'
 import type { MemoryBudget } from '../protocol/yamux/memory-budget.ts'
-import { TokenVerifier, type Verifier } from './auth.ts'
+import type { Verifier } from './auth.ts'
 import { Connection, type KeepAliveTimes } from './connection.ts'
 import type { Control, ControlOptions } from './control.ts'
 import { type Directory, MemoryDirectory } from './directory.ts'
@@ -23,7 +23,6 @@ import { IDLE_UPSTREAM_MS } from './limits.ts'
 import { LoginDoor } from './login-door.ts'
 import { LoginGuard } from './login-guard.ts'
 import { MemoryWatch } from './memory-watch.ts'
-import { OidcVerifier } from './oidc.ts'
 import { PortBook } from './ports.ts'
 import type { ProxyType, VhostTarget } from './proxies/table.ts'
 import { TcpGroups } from './proxies/tcp-group.ts'
@@ -34,6 +33,7 @@ import type { SavedConnection } from './saved.ts'
 import { NO_SLEEPERS, type Sleepers } from './sleepers.ts'
 import { TcpmuxIngress } from './tcpmux-ingress.ts'
 import { onVerdict } from './verdict.ts'
+import { verifierOf } from './verifier.ts'
 import { VisitDoor } from './visit-door.ts'
 import { Visits } from './visits.ts'
 
@@ -107,10 +107,7 @@ export class Relay {
     this.options = options
     this.refusals = new Refusals(runtime)
     this.memory = new MemoryWatch(runtime, limits.maxMemoryBytes, () => this.heldBytes)
-    this.verifier =
-      options.auth.method === 'oidc'
-        ? new OidcVerifier(options, runtime, parts.get)
-        : new TokenVerifier(options, runtime)
+    this.verifier = verifierOf(options, runtime, parts.get)
     this.visits = new Visits(runtime)
     this.registry = new Registry({
       runtime,
