@@ -19,6 +19,8 @@ ${cases.join('')}  esac
 __${name}_complete() {
   local commands flags values at='' i word wants=0
   local cur="\${COMP_WORDS[COMP_CWORD]}"
+  # frp's own spelling of flags has "_" for "-".
+  if [[ "$cur" == --* ]]; then cur="\${cur//_/-}"; fi
   COMPREPLY=()
   __${name}_spec ''
   for (( i = 1; i < COMP_CWORD; i++ )); do
@@ -26,6 +28,7 @@ __${name}_complete() {
     # bash cuts words at "=".
     if [[ "$word" == '=' ]]; then wants=1; continue; fi
     if (( wants )); then wants=0; continue; fi
+    if [[ "$word" == --* ]]; then word="\${word//_/-}"; fi
     if [[ "$values" == *" $word "* ]]; then wants=1; continue; fi
     if [[ "$word" == -* ]]; then continue; fi
     if [[ " $commands " == *" $word "* ]]; then at="$at $word"; __${name}_spec "$at"; fi

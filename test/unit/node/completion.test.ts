@@ -20,6 +20,7 @@ function program(): Command {
   const root = new Command('prog')
     .option('-c, --config <file>', 'prog\'s file: "a\\b"')
     .option('--tls-only [bool]', 'TLS only')
+    .option('--log-file <string>', 'where lines go')
     .option('--strict-config <bool>', '')
     .addOption(new Option('--secret-door <x>', 'nobody sees it').hideHelp())
   root
@@ -59,7 +60,7 @@ describe('the completion of bash', () => {
   it('offers commands, flags of the command and of those above it, and files for values', async () => {
     expect(await offered('')).toEqual(['completion', 'help', 'verify'])
     expect(await offered('v')).toEqual(['verify'])
-    expect(await offered('--')).toEqual(['--config', '--help', '--strict-config', '--tls-only'])
+    expect(await offered('--')).toEqual(['--config', '--help', '--log-file', '--strict-config', '--tls-only'])
     expect(await offered('verify', '--p')).toEqual(['--port', '--protocol'])
     expect(await offered('verify', '-')).toEqual(expect.arrayContaining(['-P', '-c', '-h', '-p', '--config', '--port']))
     expect(await offered('completion', '')).toEqual(['bash'])
@@ -71,6 +72,11 @@ describe('the completion of bash', () => {
     expect(await offered('--config', '')).toEqual(['conf', 'relay.toml', 'verify.toml'])
     expect(await offered('--config', '=')).toEqual(['conf', 'relay.toml', 'verify.toml'])
     expect(await offered('--config', '=', 'ver')).toEqual(['verify.toml'])
+  })
+
+  it('knows flags in the spelling of frp too', async () => {
+    expect(await offered('--tls_')).toEqual(['--tls-only'])
+    expect(await offered('--log_file', 'rel')).toEqual(['relay.toml'])
   })
 
   it('takes no value for a command, and a switch for no flag with a value', async () => {
@@ -104,6 +110,7 @@ describe('a completion script', () => {
     expect(root?.flags.map(({ long, takesValue }) => [long, takesValue])).toEqual([
       ['--config', true],
       ['--tls-only', false],
+      ['--log-file', true],
       ['--strict-config', false],
       ['--help', false],
     ])
