@@ -25,7 +25,8 @@ export async function runService(
   const release = keepProcessUp(log)
   try {
     if (configFile !== '') log.info(`start frpc service for config file [${configFile}] with aggregated configuration`)
-    await resolveTokens(options, log)
+    await Promise.race([resolveTokens(options, log), aborted(signal)])
+    if (signal.aborted) return
     const runtime = nodeRuntime(log)
     const config = new ClientConfig({
       options,
@@ -72,6 +73,14 @@ export function keepProcessUp(log: Log): () => void {
     clearInterval(open)
     process.off('uncaughtException', uncaught)
   }
+}
+
+/** Resolves when `signal` says stop. */
+export function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve()
+    else signal.addEventListener('abort', () => resolve(), { once: true })
+  })
 }
 
 /** `auth.tokenSource` of every server is read once, at the start, as in frp. */

@@ -78,11 +78,18 @@ function outputOf({ command, args, env }: NonNullable<ValueSource['exec']>, time
       env: { ...process.env, ...Object.fromEntries(env.map(({ name, value }) => [name, value])) },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
+    // It works for nobody once we are gone.
+    const kill = (): void => void child.kill('SIGKILL')
+    process.once('exit', kill)
+    const over = (): void => {
+      clearTimeout(timer)
+      process.off('exit', kill)
+    }
     let output = Buffer.alloc(0)
     let reason = Buffer.alloc(0)
     const fail = (why: string, cause?: unknown): void => {
-      clearTimeout(timer)
-      child.kill('SIGKILL')
+      over()
+      kill()
       // A child of the child may hold the pipes open for longer than anybody waits.
       child.stdout.destroy()
       child.stderr.destroy()
@@ -99,7 +106,7 @@ function outputOf({ command, args, env }: NonNullable<ValueSource['exec']>, time
     })
     child.on('error', (error) => fail(error.message, error))
     child.on('close', (code, signal) => {
-      clearTimeout(timer)
+      over()
       if (code === 0) {
         resolve(output)
         return

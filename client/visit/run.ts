@@ -5,7 +5,7 @@ import { createLineLog } from '../../node/log.ts'
 import { nodeRuntime } from '../../node/runtime.ts'
 import { join } from '../../protocol/stream/join.ts'
 import { Connector } from '../connector.ts'
-import { keepProcessUp, resolveTokens } from '../run.ts'
+import { aborted, keepProcessUp, resolveTokens } from '../run.ts'
 import { Service } from '../service.ts'
 import { stdioStream } from './stdio.ts'
 import { StrangerWay } from './stranger-way.ts'
@@ -41,8 +41,10 @@ export async function runVisit(plan: VisitPlan, signal: AbortSignal): Promise<vo
   const runtime = nodeRuntime(log)
   const closing: (() => void)[] = []
   try {
-    const { way, over } = await wayOf(plan, runtime, closing)
-    const stopped = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
+    const stopped = aborted(signal)
+    if (plan.isLoggedIn) await Promise.race([resolveTokens(plan.options, log), stopped])
+    if (signal.aborted) return
+    const { way, over } = wayOf(plan, runtime, closing)
     const visit = plan.bind === undefined ? throughStdio(plan, way) : atPort(plan, plan.bind, way, runtime, closing)
     await Promise.race([visit, over, stopped])
   } finally {
@@ -52,18 +54,13 @@ export async function runVisit(plan: VisitPlan, signal: AbortSignal): Promise<vo
   }
 }
 
-async function wayOf(
-  plan: VisitPlan,
-  runtime: Runtime,
-  closing: (() => void)[],
-): Promise<{ way: Way; over: Promise<void> }> {
+function wayOf(plan: VisitPlan, runtime: Runtime, closing: (() => void)[]): { way: Way; over: Promise<void> } {
   const { options, isLoggedIn } = plan
   if (!isLoggedIn) {
     const way = new StrangerWay(options, runtime)
     closing.push(() => way.close())
     return { way, over: new Promise(() => undefined) }
   }
-  await resolveTokens(options, runtime.log)
   const way = new LoggedInWay(runtime)
   const service = new Service(options, runtime)
   service.onControl = way.use

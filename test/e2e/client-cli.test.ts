@@ -160,6 +160,14 @@ describe('frpc', () => {
     expect((await run.over).code).toBe(0)
   })
 
+  it('ends at a signal also while a program is asked for the token', async () => {
+    const source = `auth.tokenSource.type = "exec"\nauth.tokenSource.exec.command = "sleep"\nauth.tokenSource.exec.args = ["20"]\n`
+    const run = frpc(['--allow-unsafe=TokenSourceExec', '-c', file('asks.toml', config(1, source))])
+    await run.lines.waitFor('start frpc service for config file')
+    run.kill('SIGTERM')
+    expect((await run.over).code).toBe(0)
+  })
+
   it('runs one service for each file of a folder, and always ends with 0', async () => {
     const relay = await FakeRelay.start(cleanUp)
     file('many/a.toml', config(relay.port, 'user = "a"\n'))
