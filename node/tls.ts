@@ -9,6 +9,8 @@ import { distrust, misnamed } from './certificate-chain.ts'
 
 /** Go's default since frp 0.55: nothing older. */
 const MIN_VERSION: SecureVersion = 'TLSv1.2'
+/** frp's keys in `transport.tls`. */
+const RELAY_NAMES = { certFile: 'certFile', keyFile: 'keyFile' }
 
 /** As frp's tables `transport.tls` and `tls` of a plugin; an empty path counts as absent. */
 export interface ServerTlsFiles {
@@ -16,6 +18,14 @@ export interface ServerTlsFiles {
   keyFile?: string
   /** Set: clients must show a certificate of this CA. */
   trustedCaFile?: string
+}
+
+/** Where a server's side of TLS is not a relay's. */
+export interface ServerTlsOptions {
+  /** Protocols to agree on, the best first; a client that offers others alone is refused (RFC 7301). */
+  alpn?: string[]
+  /** What errors call the files. */
+  names?: { certFile: string; keyFile: string }
 }
 
 /** Makes TLS out of connections that were accepted; one for all of a listener. */
@@ -31,11 +41,11 @@ export interface ServerTls {
  * A server's side of TLS. Files are read now (CONFIG_FILE names the one that cannot be); without them a
  * certificate is made at the first connection, so that a relay that never sees TLS starts without it.
  */
-export function serverTls(files: ServerTlsFiles): ServerTls {
-  const given = ownCertificate(files)
+export function serverTls(files: ServerTlsFiles, { alpn, names = RELAY_NAMES }: ServerTlsOptions = {}): ServerTls {
+  const given = ownCertificate(files, names)
   const trusted = isSet(files.trustedCaFile) ? read(files.trustedCaFile, 'trustedCaFile') : undefined
   let server: Server | undefined
-  const make = () => serverOf(given ?? selfSigned(), trusted)
+  const make = () => serverOf(given ?? selfSigned(), trusted, alpn, names)
   // Wrong files are told at the start, not at the first connection.
   if (given !== undefined) server = make()
   return {
@@ -105,16 +115,22 @@ export function clientTls(transport: Duplex, options: ClientTlsOptions): Promise
   })
 }
 
-function serverOf(own: { key: string; cert: string }, trusted: string | undefined): Server {
+function serverOf(
+  own: { key: string; cert: string },
+  trusted: string | undefined,
+  alpn: string[] | undefined,
+  names: { certFile: string; keyFile: string },
+): Server {
   try {
     return createServer({
       ...own,
       minVersion: MIN_VERSION,
+      ...(alpn === undefined ? {} : { ALPNProtocols: alpn }),
       // The verdict is looked at by `distrust`, which knows where OpenSSL's and Go's differ.
       ...(trusted === undefined ? {} : { ca: trusted, requestCert: true, rejectUnauthorized: false }),
     })
   } catch (error) {
-    throw new FrpError('CONFIG_FILE', `certFile and keyFile: ${messageOf(error)}`, { cause: error })
+    throw new FrpError('CONFIG_FILE', `${names.certFile} and ${names.keyFile}: ${messageOf(error)}`, { cause: error })
   }
 }
 
@@ -171,9 +187,12 @@ function tlsFailed(what: string, cause: Error | undefined): FrpError {
   return new FrpError('TLS_FAILED', `${what}: ${why}`, cause === undefined ? {} : { cause })
 }
 
-function ownCertificate(files: ServerTlsFiles): { key: string; cert: string } | undefined {
+function ownCertificate(
+  files: ServerTlsFiles,
+  names: { certFile: string; keyFile: string } = RELAY_NAMES,
+): { key: string; cert: string } | undefined {
   if (!isSet(files.certFile) || !isSet(files.keyFile)) return undefined
-  return { cert: read(files.certFile, 'certFile'), key: read(files.keyFile, 'keyFile') }
+  return { cert: read(files.certFile, names.certFile), key: read(files.keyFile, names.keyFile) }
 }
 
 function isSet(path: string | undefined): path is string {
