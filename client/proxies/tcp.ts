@@ -2,21 +2,13 @@ import type { Socket } from 'node:net'
 import type { ProxyOptions } from '../../config/proxies.ts'
 import { FrpError, messageOf } from '../../contract/errors.ts'
 import type { Log, Runtime } from '../../contract/runtime.ts'
-import { startDial } from '../../node/dial.ts'
-import { resetSocket, socketStream } from '../../node/socket.ts'
+import type { DialTarget } from '../../node/dial.ts'
+import { resetSocket } from '../../node/socket.ts'
 import { type WrapOptions, wrap } from '../../protocol/frp/wrap.ts'
-import type { StreamHandler } from '../../protocol/stream/byte-stream.ts'
-import { join } from '../../protocol/stream/join.ts'
-import { proxyHeader } from '../proxy-protocol.ts'
+import type { ByteStream } from '../../protocol/stream/byte-stream.ts'
+import { headerFor, joinLocal, startLocalDial } from './local.ts'
 import type { Backend, WorkConn } from './proxy.ts'
-
-/** frp, client/proxy/proxy.go: libnet.WithTimeout. */
-const LOCAL_DIAL_MS = 10_000
-/**
- * How long a service may stay after a stock relay has closed: what it still sends goes nowhere, and one that
- * never ends would keep its socket.
- */
-const LINGER_MS = 10_000
+import { Waiting } from './waiting.ts'
 
 /** What all work connections of one proxy share. */
 export interface TcpParts {
@@ -31,33 +23,33 @@ export interface TcpParts {
 /** Joins each work connection with a new connection to the local service: tcp, http, https, tcpmux and stcp. */
 export class TcpBackend implements Backend {
   private readonly parts: TcpParts
+  private readonly target: DialTarget
 
-  constructor(parts: TcpParts) {
+  /** `target`: where the service is, if not at `localIP` and `localPort`. */
+  constructor(parts: TcpParts, target?: DialTarget) {
     this.parts = parts
+    this.target = target ?? { host: parts.config.localIP, port: parts.config.localPort }
   }
 
   take(work: WorkConn): void {
-    const { config, runtime, log, onCount } = this.parts
-    const dialing = startDial({ host: config.localIP, port: config.localPort }, (socket, error) => {
-      deadline.cancel()
+    const { runtime, log, wrapping, onCount } = this.parts
+    const user = wrap(work.stream, wrapping, runtime.crypto)
+    const dialing = startLocalDial(this.target, runtime, (socket, error) => {
       if (socket !== undefined) {
         if (waiting.isClosed) this.abandon(socket)
-        else this.joinWith(socket, work)
+        else this.joinWith(socket, user, work)
         return
       }
       onCount(-1)
       if (waiting.isClosed) return
-      log.error(`connect to local service [${config.localIP}:${config.localPort}] error: ${messageOf(error)}`)
-      work.stream.destroy(new FrpError('CONNECT_FAILED', 'the local service does not answer'))
+      log.error(`connect to local service [${nameOf(this.target)}] error: ${messageOf(error)}`)
+      user.destroy(new FrpError('CONNECT_FAILED', 'the local service does not answer'))
     })
-    const deadline = runtime.after(LOCAL_DIAL_MS, () =>
-      dialing.cancel(new FrpError('TIMEOUT', `no connection within ${LOCAL_DIAL_MS / 1000} s`)),
-    )
     onCount(1)
     // Whoever is at the other end may send at once: it waits in the stream until there is somebody to take it.
     const waiting = new Waiting((error) => dialing.cancel(error))
-    work.stream.pause()
-    work.stream.attach(waiting)
+    user.pause()
+    user.attach(waiting)
   }
 
   close(): void {
@@ -69,61 +61,21 @@ export class TcpBackend implements Backend {
     this.parts.onCount(-1)
   }
 
-  private joinWith(socket: Socket, work: WorkConn): void {
-    const { log, runtime, wrapping, onCount } = this.parts
-    const header = this.headerFor(work)
-    if (header !== undefined) socket.write(header)
-    if (!work.halfClose) this.boundLinger(socket)
-    const local = socketStream(socket)
+  private joinWith(socket: Socket, user: ByteStream, work: WorkConn): void {
+    const { config, log, runtime, onCount } = this.parts
     log.debug('join connections')
-    join(local, wrap(work.stream, wrapping, runtime.crypto), {
-      endOfBIsClose: !work.halfClose,
+    joinLocal(socket, user, {
+      runtime,
+      halfClose: work.halfClose,
+      header: headerFor(config, work.start),
       onClose: (error) => {
         onCount(-1)
         log.debug(`join connections closed${error === undefined ? '' : `: ${messageOf(error)}`}`)
       },
     })
-    work.stream.resume()
-  }
-
-  private boundLinger(socket: Socket): void {
-    socket.once('finish', () => {
-      const deadline = this.parts.runtime.after(LINGER_MS, () => socket.destroy())
-      socket.once('close', () => deadline.cancel())
-    })
-  }
-
-  private headerFor({ start }: WorkConn): Buffer | undefined {
-    const { proxyProtocolVersion } = this.parts.config.transport
-    if (proxyProtocolVersion === '') return undefined
-    const source = { ip: start.src_addr, port: start.src_port }
-    return proxyHeader(proxyProtocolVersion, source, { ip: start.dst_addr, port: start.dst_port })
   }
 }
 
-/** Holds a paused stream while the local service is dialled: only its close can come. */
-class Waiting implements StreamHandler {
-  isClosed = false
-  private readonly onClosed: (error: Error) => void
-
-  constructor(onClosed: (error: Error) => void) {
-    this.onClosed = onClosed
-  }
-
-  onData(): boolean {
-    throw new TypeError('a paused stream delivers nothing')
-  }
-
-  onEnd(): void {
-    throw new TypeError('a paused stream delivers nothing')
-  }
-
-  onDrain(): void {
-    // Nothing was written.
-  }
-
-  onClose(error?: Error): void {
-    this.isClosed = true
-    this.onClosed(error ?? new FrpError('STREAM_CUT', 'the work connection is gone'))
-  }
+function nameOf(target: DialTarget): string {
+  return 'path' in target ? target.path : `${target.host}:${target.port}`
 }
