@@ -28,8 +28,8 @@ export const FRPC_NOT_BUILT: readonly NotBuilt<FrpcOptions>[] = [
   { test: (o) => o.virtualNet.address !== '', text: 'virtualNet is not built yet: no interface is made' },
   { test: (o) => o.visitors.length > 0, text: 'visitors are not built yet: no local port is opened for them' },
   {
-    test: (o) => o.proxies.some((proxy) => proxy.plugin !== undefined),
-    text: 'plugins of proxies are not built yet: such a proxy has no service',
+    test: (o) => o.proxies.some((proxy) => proxy.plugin?.type === 'virtual_net'),
+    text: 'plugin virtual_net is not built yet: such a proxy has no service',
   },
 ]
 

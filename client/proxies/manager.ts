@@ -8,6 +8,7 @@ import type { NewProxyResp, Outgoing, StartWorkConn } from '../../protocol/frp/m
 import type { WrapOptions } from '../../protocol/frp/wrap.ts'
 import type { ByteStream } from '../../protocol/stream/byte-stream.ts'
 import { TokenBucket } from '../../protocol/stream/throttle.ts'
+import { PluginBackend } from '../plugins/table.ts'
 import { type Backend, type Phase, ProxyOffer } from './proxy.ts'
 import { TcpBackend } from './tcp.ts'
 import { UdpBackend } from './udp.ts'
@@ -125,13 +126,13 @@ export class ProxyManager {
 
   private create(name: string, config: ProxyOptions): ProxyOffer {
     const log = this.parts.log.child(config.name)
-    const { runtime, send } = this.parts
-    return new ProxyOffer({ config, wireName: name, runtime, log, send, backend: this.backendOf(config, log) })
+    const { runtime, send, onChange } = this.parts
+    const backend = this.backendOf(config, log)
+    return new ProxyOffer({ config, wireName: name, runtime, log, send, onChange, backend })
   }
 
   private backendOf(config: ProxyOptions, log: Log): Backend | string {
     const { runtime } = this.parts
-    if (config.plugin !== undefined) return `plugin ${config.plugin.type} is not built yet`
     const wrapping = this.wrappingOf(config)
     switch (config.type) {
       case 'udp':
@@ -143,8 +144,12 @@ export class ProxyManager {
       case 'http':
       case 'https':
       case 'tcpmux':
-      case 'stcp':
-        return new TcpBackend({ config, runtime, log, wrapping, onCount: (change) => this.counted(change) })
+      case 'stcp': {
+        const parts = { config, runtime, log, wrapping, onCount: (change: 1 | -1) => this.counted(change) }
+        if (config.plugin === undefined) return new TcpBackend(parts)
+        if (config.plugin.type === 'virtual_net') return 'plugin virtual_net is not built yet'
+        return new PluginBackend(parts, config.plugin)
+      }
     }
   }
 

@@ -24,6 +24,8 @@ export interface WorkConn {
 
 /** What a proxy type does with its work connections. */
 export interface Backend {
+  /** Gets ready before the relay is asked; rejects with what is wrong, and is then called again later. */
+  open?(): Promise<void>
   /** Takes the connection; must attach to its stream before it returns. */
   take(work: WorkConn): void
   /** The proxy is gone; connections that run on their own go on. */
@@ -40,6 +42,8 @@ export interface ProxyParts {
   /** Or why there is none: such a proxy is not asked for. */
   backend: Backend | string
   send(message: Outgoing): void
+  /** Whoever waits for the proxy to be settled looks again. */
+  onChange(): void
 }
 
 /**
@@ -57,6 +61,8 @@ export class ProxyOffer {
   private readonly parts: ProxyParts
   private readonly monitor: HealthMonitor | undefined
   private retry: Deadline | undefined
+  private isOpening = false
+  private isWithdrawn = false
 
   constructor(parts: ProxyParts) {
     this.parts = parts
@@ -71,8 +77,8 @@ export class ProxyOffer {
       this.fail(backend)
       return
     }
-    if (this.monitor === undefined) this.ask()
-    else this.monitor.start()
+    if (backend.open === undefined) this.begin()
+    else this.open(backend.open())
   }
 
   /** The relay answered; returns what is to be logged as the reason, '' when the proxy runs. */
@@ -92,7 +98,7 @@ export class ProxyOffer {
 
   /** Whether no answer of the relay is due: it said yes or no, or it was not asked. */
   get isSettled(): boolean {
-    return this.phase !== 'wait start'
+    return this.phase !== 'wait start' && !this.isOpening
   }
 
   take(work: WorkConn): boolean {
@@ -104,6 +110,7 @@ export class ProxyOffer {
 
   /** Tells the relay to send no more users; what runs goes on, and users on their way are still served. */
   withdraw(): void {
+    this.isWithdrawn = true
     this.retry?.cancel()
     this.monitor?.stop()
     this.parts.send({ type: 'CloseProxy', proxy_name: this.wireName })
@@ -114,6 +121,31 @@ export class ProxyOffer {
     this.withdraw()
     this.phase = 'closed'
     if (typeof this.parts.backend !== 'string') this.parts.backend.close()
+  }
+
+  private begin(): void {
+    if (this.monitor === undefined) this.ask()
+    else this.monitor.start()
+  }
+
+  private open(opening: Promise<void>): void {
+    this.isOpening = true
+    opening.then(
+      () => {
+        this.isOpening = false
+        if (this.isWithdrawn) return
+        this.begin()
+        this.parts.onChange()
+      },
+      (error: unknown) => {
+        this.isOpening = false
+        if (this.isWithdrawn) return
+        this.fail(messageOf(error))
+        // A missing file may come: a disk that is mounted later. frp asks again at the same pace.
+        this.retry = this.parts.runtime.after(REFUSED_RETRY_MS, () => this.start())
+        this.parts.onChange()
+      },
+    )
   }
 
   private ask(): void {

@@ -370,7 +370,7 @@ describe('what a client has not yet', () => {
       transport: { protocol: 'quic', wireProtocol: 'v2' },
       webServer: { port: 7400 },
       visitors: [{ name: 'v', type: 'stcp', serverName: 's', bindPort: 1 }],
-      proxies: [{ name: 'p', type: 'tcp', plugin: { type: 'socks5' } }],
+      proxies: [{ name: 'p', type: 'tcp', plugin: { type: 'virtual_net' } }],
     })
     expect(warnings).toHaveLength(4)
     for (const line of warnings) expect(line).toContain('not built yet')
