@@ -164,7 +164,7 @@ export interface Ending {
 export function converse(
   port: number,
   bytes: Uint8Array,
-  options: { end?: boolean; until?: number } = {},
+  options: { end?: boolean; until?: number; onData?: () => void } = {},
 ): Promise<Ending> {
   return new Promise((resolve) => {
     const parts: Buffer[] = []
@@ -177,6 +177,7 @@ export function converse(
     socket.on('data', (part) => {
       parts.push(part)
       length += part.length
+      options.onData?.()
       if (options.until !== undefined && length >= options.until) socket.destroy()
     })
     socket.on('end', () => {
