@@ -10,7 +10,10 @@ import type { Backend, WorkConn } from '../proxies/proxy.ts'
 import type { TcpParts } from '../proxies/tcp.ts'
 import { Opening } from './opening.ts'
 
-/** frp's ReadHeaderTimeout of its plugins: how long a user may take to say what it wants. */
+/**
+ * frp's ReadHeaderTimeout of its plugins: how long a user may take to say what it wants, and to hear our answer (a
+ * socket that is not read does not tell that it broke).
+ */
 export const OPENING_MS = 60_000
 /** How long a user may stay after what we say last. */
 export const LINGER_MS = 10_000
@@ -36,7 +39,6 @@ export class TunnelUser {
 
   /** Connects to where the user wants to go; the wait ends with the user. */
   dial(host: string, port: number): Promise<Socket> {
-    this.deadline.cancel()
     const dialing = new AbortController()
     this.opening.onGone = (error) => dialing.abort(error)
     if (this.opening.isGone) dialing.abort(new FrpError('STREAM_CUT', 'the user is gone'))
@@ -51,6 +53,7 @@ export class TunnelUser {
       resetSocket(socket)
       throw error
     }
+    this.deadline.cancel()
     const { log, runtime } = this.parts
     log.debug('join connections')
     joinLocal(socket, this.opening.stream, {
