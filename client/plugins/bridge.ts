@@ -30,6 +30,8 @@ export interface BridgeRules {
   isTls: boolean
 }
 
+/** What a request line can carry. */
+const TARGET = /^[\x21-\x7e\x80-\xff]+$/
 /** RFC 9110 15.5.20. */
 const MISDIRECTED = 421
 /** Go's Request.Write takes these from elsewhere: a field set to one of them changes nothing in frp. */
@@ -73,11 +75,14 @@ export class Bridge implements HttpsService {
   }
 
   private refusalOf(request: UserRequest): [status: number, reason: string] | undefined {
+    const { method = '', url = '' } = request
     try {
-      parseTarget(request.method ?? '', request.url ?? '')
+      parseTarget(method, url)
     } catch {
       return [400, 'Bad Request'] // the text of the parser is for no stranger's eyes
     }
+    // HTTP/2 has no line that a space would end.
+    if (!TARGET.test(url)) return [400, 'Bad Request']
     if (!this.rules.isTls) return undefined
     const { socket } = request
     const asked = 'servername' in socket && typeof socket.servername === 'string' ? socket.servername : ''

@@ -116,7 +116,15 @@ class Forwarding implements ExchangeHandler {
     const exchange = new Exchange(stream, this, { method, target: path, fields, upgrade, ...this.framing })
     this.stream = stream
     this.exchange = exchange
-    const isFree = exchange.start()
+    let isFree: boolean
+    try {
+      isFree = exchange.start()
+    } catch (error) {
+      // A head that cannot be written, because of a method or path that no line can carry.
+      stream.destroy()
+      this.failed(error)
+      return
+    }
     if (this.hasBody) this.sendBody(exchange, isFree)
     else this.sent()
   }

@@ -44,9 +44,9 @@ export class HttpDoor {
   constructor(runtime: Runtime, { onRequest, onUpgrade, onConnect }: HttpHandlers) {
     this.runtime = runtime
     this.server = createServer({ maxHeaderSize: MAX_HTTP_HEAD_BYTES }, (request, response) => {
-      this.openings.get(request.socket)?.cancel()
+      // Node reads on while an answer is due; what changes something may not overtake (RFC 9112 9.3.2).
+      this.afterAnswers(request.socket, () => onRequest(request, response))
       this.answers.set(request.socket, response)
-      onRequest(request, response)
     })
     // Whether a FIN ends all is a matter of the connection: `duplexOfUser`.
     Object.assign(this.server, { httpAllowHalfOpen: true })
@@ -89,15 +89,16 @@ export class HttpDoor {
     sayAndClose(socket, `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`)
   }
 
-  /** Node gives a connection away while answers to requests before are on their way: they come first. */
-  private afterAnswers(socket: Duplex, takeOver: () => void): void {
+  /** Requests of one connection are served one after the other, and so is what comes behind the last. */
+  private afterAnswers(socket: Duplex, next: () => void): void {
     this.openings.get(socket)?.cancel()
     const last = this.answers.get(socket)
-    if (last === undefined || last.writableFinished) takeOver()
-    else
+    if (last === undefined || last.writableFinished) next()
+    else {
       last.once('close', () => {
-        if (!socket.destroyed) takeOver()
+        if (!socket.destroyed) next()
       })
+    }
   }
 
   /** Node has no way back from an upgrade: the request is written anew, and the server reads the connection again. */

@@ -15,6 +15,8 @@ export interface WebTarget {
 /** Go's http.DefaultTransport: to connect, and how long a connection is kept for the next request. */
 const DIAL_MS = 30_000
 const KEEP_IDLE_MS = 90_000
+/** How long a server may take to end a connection that we have ended. */
+const LINGER_MS = 10_000
 /** Kept connections in all: a browser page opens six at once. */
 const MAX_IDLE = 32
 
@@ -67,7 +69,7 @@ export class WebConnections {
 
   /** Takes a connection back whose last exchange ended exactly. */
   keep(target: WebTarget, stream: ByteStream): void {
-    const idle = new Idle(target, stream, (gone) => this.forget(gone))
+    const idle = new Idle(target, stream, this.runtime, (gone) => this.forget(gone))
     stream.attach(idle)
     if (idle.isGone) return
     if (this.isClosed || this.idle.length >= MAX_IDLE) {
@@ -96,16 +98,19 @@ class Idle implements StreamHandler {
   readonly stream: ByteStream
   deadline: Deadline | undefined
   isGone = false
+  private readonly runtime: Runtime
   private readonly onGone: (idle: Idle) => void
 
-  constructor(target: WebTarget, stream: ByteStream, onGone: (idle: Idle) => void) {
+  constructor(target: WebTarget, stream: ByteStream, runtime: Runtime, onGone: (idle: Idle) => void) {
     this.target = target
     this.stream = stream
+    this.runtime = runtime
     this.onGone = onGone
   }
 
   drop(): void {
     this.stream.end()
+    this.runtime.after(LINGER_MS, () => this.stream.destroy())
     this.gone()
   }
 
