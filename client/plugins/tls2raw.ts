@@ -1,4 +1,3 @@
-import type { Duplex } from 'node:stream'
 import type { TLSSocket } from 'node:tls'
 import { FrpError, messageOf } from '../../contract/errors.ts'
 import { resetSocket, socketStream } from '../../node/socket.ts'
@@ -8,7 +7,7 @@ import { dialLocal, headerFor, joinLocal } from '../proxies/local.ts'
 import type { Backend, WorkConn } from '../proxies/proxy.ts'
 import { Waiting } from '../proxies/waiting.ts'
 import { parseLocalAddr } from './bridge.ts'
-import { userDuplex } from './http-backend.ts'
+import { unwrapped, userDuplex } from './http-backend.ts'
 import { CERTIFICATE_NAMES } from './https-backend.ts'
 import type { PluginParts } from './plugin.ts'
 import { OPENING_MS } from './tunnel-user.ts'
@@ -19,7 +18,9 @@ export function tls2raw(parts: PluginParts<'tls2raw'>): Backend {
   const { host, port } = parseLocalAddr(options.localAddr, false)
   const tls = serverTls({ certFile: options.crtPath, keyFile: options.keyPath }, { names: CERTIFICATE_NAMES })
 
-  const serve = async (duplex: Duplex, work: WorkConn): Promise<void> => {
+  const serve = async (work: WorkConn): Promise<void> => {
+    const stream = unwrapped(parts, work)
+    const duplex = userDuplex(parts, work, stream)
     const deadline = runtime.after(OPENING_MS, () => duplex.destroy(new FrpError('TIMEOUT', 'no TLS in time')))
     let socket: TLSSocket
     try {
@@ -46,21 +47,21 @@ export function tls2raw(parts: PluginParts<'tls2raw'>): Backend {
         halfClose: work.halfClose,
         header: headerFor(parts.config, work.start),
         onClose: (error) => {
-          // TLS is above the user's stream: what broke one must not look like an end of the other.
-          if (error !== undefined) duplex.destroy(error)
+          // Where TLS has ended by itself before, its socket passes no reset on any more.
+          if (error !== undefined) stream.destroy(error)
           log.debug(`join connections closed${error === undefined ? '' : `: ${messageOf(error)}`}`)
         },
       })
     } catch (error) {
       if (!waiting.isClosed) log.warn(`dial to local addr error: ${messageOf(error)}`)
       const reason = error instanceof Error ? error : new FrpError('CONNECT_FAILED', messageOf(error))
-      duplex.destroy(reason)
       user.destroy(reason)
+      stream.destroy(reason)
     }
   }
 
   return {
-    take: (work) => void serve(userDuplex(parts, work), work),
+    take: (work) => void serve(work),
     close() {
       // Connections that run belong to the session that carries them.
     },
