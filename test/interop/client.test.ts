@@ -173,6 +173,39 @@ describe.skipIf(!hasFrps)('our client at a stock frps', () => {
     }
   })
 
+  it('serves users by its plugins, where an end of the user ends all', async () => {
+    const cleanUp = new CleanUp()
+    try {
+      const relay = await startFrps(cleanUp, true)
+      const echo = await echoTcp(cleanUp)
+      const web = `127.0.0.1:${await echoHttp(cleanUp)}`
+      const [proxyPort = 0, socksPort = 0] = await freePorts(2)
+      const { lines, service } = startClient(cleanUp, {
+        serverAddr: '127.0.0.1',
+        serverPort: relay.port,
+        auth: { token: TOKEN, additionalScopes: ['HeartBeats', 'NewWorkConns'] },
+        proxies: [
+          { name: 'proxy', type: 'tcp', remotePort: proxyPort, plugin: { type: 'http_proxy' } },
+          { name: 'socks', type: 'tcp', remotePort: socksPort, plugin: { type: 'socks5' } },
+          { name: 'web', type: 'http', customDomains: ['w.example'], plugin: { type: 'http2http', localAddr: web } },
+        ],
+      })
+      await Promise.all(['proxy', 'socks', 'web'].map((name) => lines.waitFor(`[${name}] start proxy success`)))
+      const head = `CONNECT 127.0.0.1:${echo} HTTP/1.1\r\nHost: x\r\n\r\n`
+      const tunnelled = 'HTTP/1.1 200 OK\r\n\r\nhello'
+      const { bytes } = await converse(proxyPort, Buffer.from(`${head}hello`), { until: tunnelled.length })
+      expect(bytes.toString()).toBe(tunnelled)
+      const opening = [5, 1, 0, 5, 1, 0, 1, 127, 0, 0, 1, echo >> 8, echo & 0xff]
+      const socks = await converse(socksPort, Uint8Array.from([...opening, 42]), { until: 13 })
+      expect([socks.bytes[3], socks.bytes.at(-1)]).toEqual([0, 42])
+      const body = randomBytes(300_000)
+      expect(await post(relay.httpPort, 'w.example', body)).toEqual(body)
+      await expect.poll(() => service.control?.manager.runningConnections).toBeLessThanOrEqual(1)
+    } finally {
+      await cleanUp.run()
+    }
+  })
+
   it('is told by the relay what is wrong with its token', async () => {
     const cleanUp = new CleanUp()
     try {
