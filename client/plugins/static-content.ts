@@ -7,7 +7,7 @@ import { getMimeType } from 'hono/utils/mime'
 import { FrpError } from '../../contract/errors.ts'
 
 /** Bytes of a file that are read at a time: what is in memory of one, however large. */
-const READ_BYTES = 64 * 1024
+const READ_BYTES = 256 * 1024
 /** As Go: so much of a file without a known ending is looked at. */
 const SNIFF_BYTES = 512
 /** Below it compression gains nothing. */
