@@ -2,9 +2,12 @@ import type { FrpcOptions, ServerOptions } from '../config/frpc.ts'
 import type { ProxyOptions } from '../config/proxies.ts'
 import { FrpError, messageOf } from '../contract/errors.ts'
 import type { Deadline, Log, Runtime } from '../contract/runtime.ts'
+import { AeadStream } from '../protocol/frp/aead.ts'
 import { deriveKey, encrypt } from '../protocol/frp/cipher.ts'
-import { MessageChannel } from '../protocol/frp/message-channel.ts'
+import type { WireProtocol } from '../protocol/frp/codec.ts'
+import { MessageChannel, type MessageHandler } from '../protocol/frp/message-channel.ts'
 import type { Message } from '../protocol/frp/messages.ts'
+import { codecOf } from '../protocol/frp/opening.ts'
 import type { ByteStream } from '../protocol/stream/byte-stream.ts'
 import type { Carrier } from './carrier.ts'
 import type { Credentials } from './credentials.ts'
@@ -57,6 +60,7 @@ export class Control {
       user: options.user,
       key,
       udpPacketSize: options.udpPacketSize,
+      wire: this.wire,
       halfClose: accepted.features.has('half-close'),
       send: (message) => this.channel.send(message),
       onChange: parts.onChange,
@@ -64,6 +68,7 @@ export class Control {
     this.workConns = new WorkConns({
       carrier,
       log,
+      wire: this.wire,
       hello: async () => ({
         type: 'NewWorkConn',
         run_id: accepted.runId,
@@ -72,12 +77,18 @@ export class Control {
       onStart: (stream, start) => this.manager.take(stream, start),
     })
     accepted.stream.pause()
-    this.channel = new MessageChannel(encrypt(accepted.stream, key, runtime.crypto), {
+    const handler: MessageHandler = {
       onMessage: (message) => this.received(message),
       onEnd: () => this.close(relayClosed()),
       // A moment later: if the whole connection broke, the carrier is about to say why.
       onClose: (error) => queueMicrotask(() => this.close(error ?? relayClosed())),
-    })
+    }
+    const { stream, suite } = accepted
+    const encrypted =
+      suite === undefined
+        ? encrypt(stream, key, runtime.crypto)
+        : new AeadStream(stream, suite, server.auth.token, 'client', runtime.crypto)
+    this.channel = new MessageChannel(encrypted, handler, { codec: codecOf(this.wire) })
     carrier.onClose = (error) => this.close(error ?? new FrpError('LINK_CLOSED', 'the relay closed the connection'))
   }
 
@@ -113,6 +124,11 @@ export class Control {
   /** After `drain`: nothing runs here any more. */
   get isDrained(): boolean {
     return this.isGraceOver && this.manager.runningConnections === 0 && this.held === 0
+  }
+
+  /** How this session frames messages, on work and visitor connections too. */
+  get wire(): WireProtocol {
+    return this.parts.server.transport.wireProtocol
   }
 
   /** By which the relay knows this login; a secret. */

@@ -3,8 +3,12 @@ import type { ServerOptions } from '../config/frpc.ts'
 import { FrpError } from '../contract/errors.ts'
 import type { Runtime } from '../contract/runtime.ts'
 import { FRP_VERSION } from '../contract/version.ts'
-import { MessageChannel } from '../protocol/frp/message-channel.ts'
+import type { Suite } from '../protocol/frp/aead.ts'
+import { type Bootstrap, clientHello, readServerHello } from '../protocol/frp/hello.ts'
+import { MessageChannel, type MessageHandler } from '../protocol/frp/message-channel.ts'
 import type { LoginResp, OutgoingOf } from '../protocol/frp/messages.ts'
+import { loginCodec, withMagic } from '../protocol/frp/opening.ts'
+import { CLIENT_HELLO, frameV2 } from '../protocol/frp/v2.ts'
 import type { ByteStream } from '../protocol/stream/byte-stream.ts'
 import { prefixed } from '../protocol/stream/prefixed.ts'
 import type { Proof } from './credentials.ts'
@@ -28,6 +32,8 @@ export interface Accepted {
   runId: string
   features: ReadonlySet<string>
   stream: ByteStream
+  /** What the hellos of wire protocol v2 agreed on; undefined: v1. */
+  suite: Suite | undefined
 }
 
 /**
@@ -43,6 +49,11 @@ export function login(
   runtime: Runtime,
 ): Promise<Accepted> {
   return new Promise((resolve, reject) => {
+    const isV2 = server.transport.wireProtocol === 'v2'
+    const hello = isV2 ? clientHello(bootstrapOf(server), runtime.crypto) : new Uint8Array(0)
+    // frp did not have it before 0.69, and such a server says nothing.
+    const hint = isV2 ? ' (one older than frp 0.69 does not speak transport.wireProtocol v2)' : ''
+    let suite: Suite | undefined
     let channel: MessageChannel | undefined
     const fail = (error: Error): void => {
       deadline.cancel()
@@ -54,29 +65,43 @@ export function login(
     )
     // Paused, so that no answer can come before `channel` is set; a stream that is closed already says so at once.
     stream.pause()
-    const opened = new MessageChannel(stream, {
+    const handler: MessageHandler = {
       onMessage: (message) => {
         deadline.cancel()
         if (message.type !== 'LoginResp') {
           fail(new FrpError('MESSAGE_UNEXPECTED', `${message.type} came where LoginResp was due`))
         } else if (message.error !== '') {
           fail(new FrpError('LOGIN_REFUSED', message.error))
+        } else if (isV2 && suite === undefined) {
+          fail(new FrpError('MESSAGE_UNEXPECTED', 'LoginResp came where ServerHello was due'))
         } else {
           const rest = opened.detach()
           resolve({
             runId: message.run_id,
             features: featuresOf(message),
             stream: prefixed(rest.stream, rest.head),
+            suite,
           })
         }
       },
-      onEnd: () => fail(new FrpError('LINK_CLOSED', 'EOF: the relay closed the connection before it answered')),
+      onEnd: () => fail(new FrpError('LINK_CLOSED', `EOF: the relay closed the connection before it answered${hint}`)),
       onClose: (error) => fail(error ?? new FrpError('LINK_CLOSED', 'the relay closed the connection')),
+    }
+    const opened = new MessageChannel(stream, handler, {
+      codec: loginCodec(server.transport.wireProtocol, (payload) => {
+        suite = readServerHello(payload, hello, runtime.crypto)
+      }),
     })
     channel = opened
+    if (isV2) opened.sendFrame(withMagic(frameV2(CLIENT_HELLO, hello)))
     opened.send(loginMessage(server, identity, proof, runId))
     stream.resume()
   })
+}
+
+function bootstrapOf({ transport }: ServerOptions): Bootstrap {
+  const { protocol, tls, tcpMux } = transport
+  return { transport: protocol, tls: tls.enable || protocol === 'wss' || protocol === 'quic', tcpMux }
 }
 
 function loginMessage(

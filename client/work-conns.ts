@@ -1,7 +1,9 @@
 import { FrpError, messageOf } from '../contract/errors.ts'
 import type { Log } from '../contract/runtime.ts'
-import { MessageChannel } from '../protocol/frp/message-channel.ts'
+import type { WireProtocol } from '../protocol/frp/codec.ts'
+import { MessageChannel, type MessageHandler } from '../protocol/frp/message-channel.ts'
 import type { OutgoingOf, StartWorkConn } from '../protocol/frp/messages.ts'
+import { streamCodec } from '../protocol/frp/opening.ts'
 import type { ByteStream } from '../protocol/stream/byte-stream.ts'
 import { prefixed } from '../protocol/stream/prefixed.ts'
 import type { Carrier } from './carrier.ts'
@@ -17,6 +19,7 @@ const MAX_REQUESTS = 16_384
 export interface WorkConnsParts {
   carrier: Carrier
   log: Log
+  wire: WireProtocol
   /** Rejects when its proof cannot be had. */
   hello(): Promise<OutgoingOf<'NewWorkConn'>>
   /** A user came; must attach to `stream` before it returns. */
@@ -92,7 +95,7 @@ export class WorkConns {
     this.waiting.add(entry)
     // Paused until the channel is known: a hostile relay may answer before we said a word.
     stream.pause()
-    const channel = new MessageChannel(stream, {
+    const handler: MessageHandler = {
       onMessage: (message) => {
         this.waiting.delete(entry)
         if (message.type === 'StartWorkConn') this.started(channel, message)
@@ -103,7 +106,8 @@ export class WorkConns {
         this.parts.log.trace(`work connection closed before response StartWorkConn message: ${closeText(error)}`)
         if (this.waiting.delete(entry)) this.serve()
       },
-    })
+    }
+    const channel = new MessageChannel(stream, handler, { codec: streamCodec(this.parts.wire) })
     entry.channel = channel
     channel.send(hello)
     stream.resume()

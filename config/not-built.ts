@@ -24,7 +24,6 @@ export const FRPC_NOT_BUILT: readonly NotBuilt<FrpcOptions>[] = [
     test: (o) => o.transport.protocol === 'kcp' || o.transport.protocol === 'quic',
     text: 'transport.protocol kcp and quic are not built yet: use tcp, websocket or wss',
   },
-  { test: (o) => o.transport.wireProtocol === 'v2', text: 'transport.wireProtocol v2 is not built yet: v1 is spoken' },
   { test: (o) => o.virtualNet.address !== '', text: 'virtualNet is not built yet: no interface is made' },
   { test: (o) => o.visitors.length > 0, text: 'visitors are not built yet: no local port is opened for them' },
   {

@@ -30,9 +30,11 @@ export const ERROR_CODES = {
   MESSAGE_UNEXPECTED: 'a message came where another one was due',
   MESSAGE_TRUNCATED: 'the stream ended inside a message',
   WIRE_VERSION: 'the peer speaks a wire protocol that is not accepted here',
+  WIRE_HELLO: 'a hello of wire protocol v2 cannot be agreed on',
   // wrapping
   SNAPPY_CORRUPT: 'compressed bytes are not valid snappy framing',
-  CIPHER_TRUNCATED: 'an encrypted stream ended inside its start vector',
+  CIPHER_TRUNCATED: 'an encrypted stream ended inside its start vector or a record',
+  CIPHER_RECORD: 'an encrypted record has a wrong length or was changed, repeated or left out',
   // WebSocket
   WEBSOCKET_PROTOCOL: 'a WebSocket peer broke RFC 6455',
   WEBSOCKET_TOO_LARGE: 'a WebSocket message or frame is above the limit',

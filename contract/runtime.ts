@@ -5,6 +5,9 @@ export interface Deadline {
   cancel(): void
 }
 
+/** The authenticated ciphers that a runtime has: keys of 32 bytes, nonces of 12, tags of 16 (RFC 5116, RFC 8439). */
+export type Aead = 'aes-256-gcm' | 'chacha20-poly1305'
+
 /** Primitives that both runtimes have as synchronous native code. All byte arguments are only read. */
 export interface Crypto {
   randomBytes(length: number): Uint8Array
@@ -17,6 +20,10 @@ export interface Crypto {
   aesCbcEncrypt(key: Uint8Array, iv: Uint8Array, data: Uint8Array): Uint8Array
   /** AES-128 in ECB mode without padding; `data.length` is a multiple of 16. */
   aesEcbEncrypt(key: Uint8Array, data: Uint8Array): Uint8Array
+  /** The ciphertext of `text` and behind it the tag, which covers `aad` too. */
+  aeadSeal(aead: Aead, key: Uint8Array, nonce: Uint8Array, aad: Uint8Array, text: Uint8Array): Uint8Array
+  /** What `aeadSeal` was given; undefined: the tag says that something of it is another. */
+  aeadOpen(aead: Aead, key: Uint8Array, nonce: Uint8Array, aad: Uint8Array, sealed: Uint8Array): Uint8Array | undefined
   /** Compares in a time that depends on the lengths only; different lengths are unequal. */
   timingSafeEqual(a: Uint8Array, b: Uint8Array): boolean
 }

@@ -2,6 +2,12 @@
 
 /** frp v1: golib msg/json defaultMaxMsgLength; a longer message closes the connection there too. */
 export const MAX_V1_MESSAGE_BYTES = 10_240
+/** frp v2: pkg/proto/wire DefaultMaxFramePayloadSize; a longer frame closes the connection there too. */
+export const MAX_V2_PAYLOAD_BYTES = 64 * 1024
+/** golib crypto aead_stream: text of one record of the control connection of v2. */
+export const MAX_AEAD_TEXT_BYTES = 64 * 1024
+/** golib crypto aead_stream: records of one direction under one AES-GCM key. */
+export const MAX_AES_GCM_RECORDS = 2 ** 32
 
 /** yamux spec, fatedier/yamux: both directions of a new stream start with this window. */
 export const YAMUX_INITIAL_WINDOW = 256 * 1024

@@ -122,7 +122,7 @@ function recordOf(key: string, control: Control, firstConnectedMs: number): Clie
     clientId: clientIdOf(control),
     publicId,
     version: login.version,
-    wireProtocol: 'v1',
+    wireProtocol: control.state.wireProtocol,
     hostname: login.hostname,
     ip: control.connection.peer.ip,
     firstConnectedMs,

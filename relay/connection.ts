@@ -1,7 +1,12 @@
 import { FrpError, messageOf } from '../contract/errors.ts'
 import type { Deadline, Runtime } from '../contract/runtime.ts'
+import type { Suite } from '../protocol/frp/aead.ts'
+import type { WireProtocol } from '../protocol/frp/codec.ts'
+import { answerHello } from '../protocol/frp/hello.ts'
 import { MessageChannel } from '../protocol/frp/message-channel.ts'
 import type { Message } from '../protocol/frp/messages.ts'
+import { Opening } from '../protocol/frp/opening.ts'
+import { frameV2, SERVER_HELLO } from '../protocol/frp/v2.ts'
 import type { ByteStream, Link, StreamHandler } from '../protocol/stream/byte-stream.ts'
 import { KeepAlive } from '../protocol/yamux/keep-alive.ts'
 import { MemoryBudget } from '../protocol/yamux/memory-budget.ts'
@@ -32,17 +37,30 @@ export interface ConnectionOptions {
   /** Absent: nobody is pinged (a relay that sleeps). */
   keepAlive: KeepAliveTimes | undefined
   /** The first message of a stream; whoever takes it detaches the channel. */
-  onFirstMessage: (connection: Connection, channel: MessageChannel, message: Message, stream: ByteStream) => void
+  onFirstMessage: (connection: Connection, message: Message, from: OpenedStream) => void
   /** Once, at the first accepted first message. */
   onAccepted: (connection: Connection) => void
   /** `error`: why it ended, if not by the peer's own clean end. */
   onClose: (connection: Connection, error: FrpError | undefined) => void
 }
 
+/** An frp stream whose first message came. */
+export interface OpenedStream {
+  /** Answers in the framing of the stream. */
+  channel: MessageChannel
+  /** What the channel is on. */
+  raw: ByteStream
+  wire: WireProtocol
+  /** What the hellos of a control stream of v2 agreed on. */
+  suite: Suite | undefined
+}
+
 /** yamux frames begin with version 0, which is no type byte of frp's messages. */
 const YAMUX_VERSION = 0
 /** frpc opens it first (frp: the control connection is stream 1). */
 const CONTROL_STREAM = 1
+/** yamux has no stream of this id. */
+const NO_STREAM = 0
 
 /**
  * One connection from outside. Its first byte tells yamux from a single frp stream; each frp stream's first
@@ -166,8 +184,10 @@ export class Connection implements StreamHandler {
   save(visits: SavedVisit[]): SavedConnection | undefined {
     const { session, control, peer } = this
     if (session === undefined || session.isClosed || this.opening > 0 || this.pongWaiters.length > 0) return undefined
-    const parked = control?.pool.idleStreams.map((stream) => (stream instanceof YamuxStream ? stream.id : -1)) ?? []
-    if (parked.includes(-1) || (control !== undefined && control.pool.waitingCount > 0)) return undefined
+    const parked =
+      control?.pool.idleConns.map(({ stream, wire }) => ({ stream: this.idOf(stream) ?? NO_STREAM, wire })) ?? []
+    if (parked.some(({ stream }) => stream === NO_STREAM) || (control !== undefined && control.pool.waitingCount > 0))
+      return undefined
     const savedControl = control?.save()
     if (control !== undefined && savedControl === undefined) return undefined
     return {
@@ -192,9 +212,9 @@ export class Connection implements StreamHandler {
     if (saved.control !== undefined && controlStream !== undefined) {
       this.control = revive(saved.control, controlStream)
     }
-    for (const id of saved.parked) {
+    for (const { stream: id, wire } of saved.parked) {
       const stream = session.stream(id)
-      if (stream !== undefined) this.control?.pool.put(stream)
+      if (stream !== undefined) this.control?.pool.put({ stream, wire })
     }
   }
 
@@ -249,11 +269,30 @@ export class Connection implements StreamHandler {
 
   private openStream(stream: ByteStream, head?: Uint8Array): void {
     let isFirst = true
+    let suite: Suite | undefined
+    let refusal: FrpError | undefined
     this.opening += 1
     const { handshakeMs } = this.options
     const deadline = this.options.runtime.after(handshakeMs, () =>
       channel.destroy(new FrpError('TIMEOUT', `no message within ${handshakeMs / 1000} s`)),
     )
+    const opened = (): void => {
+      isFirst = false
+      this.opening -= 1
+      deadline.cancel()
+    }
+    const opening = new Opening((payload) => {
+      const answer = answerHello(payload, this.options.runtime.crypto)
+      channel.sendFrame(frameV2(SERVER_HELLO, answer.payload))
+      if ('suite' in answer) {
+        suite = answer.suite
+        return
+      }
+      // As frps does: the Login behind it is not read any more.
+      opened()
+      refusal = answer.error
+      channel.end()
+    })
     // Paused, so that no message can come before `channel` is there to answer it.
     stream.pause()
     const channel = new MessageChannel(
@@ -261,31 +300,27 @@ export class Connection implements StreamHandler {
       {
         onMessage: (message) => {
           if (!isFirst) return
-          isFirst = false
-          this.opening -= 1
-          deadline.cancel()
-          this.onFirstMessage(channel, message, stream)
+          opened()
+          this.onFirstMessage(message, { channel, raw: stream, wire: opening.wire, suite })
         },
         onEnd: () => channel.end(),
         onClose: (error) => {
-          deadline.cancel()
-          if (isFirst) this.opening -= 1
-          isFirst = false
+          if (isFirst) opened()
           // The session says itself why it ended, right after its streams.
           if (this.session?.isClosed === true) return
-          if (!this.isAccepted && error !== undefined) this.close(asFrpError(error))
+          if (!this.isAccepted && (refusal ?? error) !== undefined) this.close(asFrpError(refusal ?? error))
           else if (stream === this.link) this.closed(error)
         },
       },
-      head === undefined ? {} : { head },
+      { codec: opening, ...(head === undefined ? {} : { head }) },
     )
     stream.resume()
   }
 
   /** What goes wrong with it ends this connection, and nothing else. */
-  private onFirstMessage(channel: MessageChannel, message: Message, stream: ByteStream): void {
+  private onFirstMessage(message: Message, from: OpenedStream): void {
     try {
-      this.options.onFirstMessage(this, channel, message, stream)
+      this.options.onFirstMessage(this, message, from)
     } catch (error) {
       if (!(error instanceof FrpError)) {
         this.options.runtime.log.error(`[${this.peer.ip}] ${message.type}: ${messageOf(error)}`)

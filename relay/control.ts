@@ -1,8 +1,11 @@
 import { FrpError, messageOf } from '../contract/errors.ts'
 import type { Deadline, Log, Runtime } from '../contract/runtime.ts'
+import type { AeadStream } from '../protocol/frp/aead.ts'
 import type { CipherStream } from '../protocol/frp/cipher.ts'
+import type { WireProtocol } from '../protocol/frp/codec.ts'
 import { MessageChannel } from '../protocol/frp/message-channel.ts'
 import type { CloseProxy, Login, Message, NewProxy, Outgoing, Ping } from '../protocol/frp/messages.ts'
+import { codecOf } from '../protocol/frp/opening.ts'
 import type { Principal, Verifier } from './auth.ts'
 import type { Connection } from './connection.ts'
 import { clientText, endText, lineText } from './error-text.ts'
@@ -19,6 +22,8 @@ export interface ControlState {
   publicId: string
   principal: Principal
   login: Login
+  /** How its control connection is framed and encrypted. */
+  wireProtocol: WireProtocol
   poolCount: number
   features: readonly string[]
   /** Unix ms. */
@@ -30,6 +35,9 @@ export interface ControlState {
   /** Registered proxies, in the order they came. */
   proxies: NewProxy[]
 }
+
+/** What encrypts a control connection: of v1, or of v2. */
+export type ControlCipher = CipherStream | AeadStream
 
 export interface ControlOptions {
   runtime: Runtime
@@ -60,7 +68,7 @@ export class Control {
   readonly connection: Connection
   private readonly options: ControlOptions
   private channel: MessageChannel | undefined
-  private cipher: CipherStream | undefined
+  private cipher: ControlCipher | undefined
   private heartbeat: Deadline | undefined
   private isClosed = false
   private readonly handlers: Partial<Record<Message['type'], (message: Message) => void>> = {
@@ -99,7 +107,7 @@ export class Control {
   }
 
   /** Reads and writes messages on the encrypted control stream, and asks for the first work connections. */
-  start(stream: CipherStream): void {
+  start(stream: ControlCipher): void {
     this.attach(stream)
     this.watchHeartbeat()
     this.pool.start()
@@ -115,7 +123,7 @@ export class Control {
   }
 
   /** Goes on from `save`: the control stream as it was, and its proxies again. */
-  revive(stream: CipherStream, { partial, traffic }: SavedControl): void {
+  revive(stream: ControlCipher, { partial, traffic }: SavedControl): void {
     this.attach(stream, partial)
     this.watchHeartbeat()
     for (const [index, message] of this.state.proxies.entries()) {
@@ -123,7 +131,7 @@ export class Control {
     }
   }
 
-  private attach(stream: CipherStream, head?: Uint8Array): void {
+  private attach(stream: ControlCipher, head?: Uint8Array): void {
     this.cipher = stream
     this.channel = new MessageChannel(
       stream,
@@ -132,7 +140,7 @@ export class Control {
         onEnd: () => this.close(),
         onClose: (error) => this.close(error),
       },
-      head === undefined ? {} : { head },
+      { codec: codecOf(this.state.wireProtocol), ...(head === undefined ? {} : { head }) },
     )
   }
 

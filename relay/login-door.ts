@@ -2,14 +2,16 @@ import type { FrpsOptions } from '../config/frps.ts'
 import { FrpError, messageOf } from '../contract/errors.ts'
 import type { Runtime } from '../contract/runtime.ts'
 import { FRP_VERSION } from '../contract/version.ts'
+import { AeadStream } from '../protocol/frp/aead.ts'
 import { CipherStream, deriveKey, encrypt } from '../protocol/frp/cipher.ts'
+import type { WireProtocol } from '../protocol/frp/codec.ts'
 import type { MessageChannel } from '../protocol/frp/message-channel.ts'
 import type { Login } from '../protocol/frp/messages.ts'
 import type { ByteStream } from '../protocol/stream/byte-stream.ts'
 import { prefixed } from '../protocol/stream/prefixed.ts'
 import type { Principal, Verifier } from './auth.ts'
-import type { Connection } from './connection.ts'
-import { Control, type ControlOptions, type ControlState } from './control.ts'
+import type { Connection, OpenedStream } from './connection.ts'
+import { Control, type ControlCipher, type ControlOptions, type ControlState } from './control.ts'
 import { formatAddress } from './ingress.ts'
 import { TAKE_OVER_INTERVAL_MS } from './limits.ts'
 import type { LoginGuard } from './login-guard.ts'
@@ -48,7 +50,11 @@ export class LoginDoor {
     this.options = options
     this.runtime = options.runtime
     this.queue = new LoginQueue(options.runtime, options.options.edgefrp.limits.loginsPerSecond)
-    this.key = deriveKey(options.runtime.crypto, options.options.auth.token)
+    this.key = deriveKey(options.runtime.crypto, this.token)
+  }
+
+  private get token(): string {
+    return this.options.options.auth.token
   }
 
   get clientCount(): number {
@@ -61,10 +67,13 @@ export class LoginDoor {
     return this.byRunId.get(runId)
   }
 
-  open(connection: Connection, channel: MessageChannel, login: Login): void {
+  open(connection: Connection, login: Login, opened: OpenedStream): void {
     onVerdict(
       this.runtime,
       () => {
+        if (opened.wire === 'v2' && opened.suite === undefined) {
+          throw new FrpError('WIRE_HELLO', 'missing v2 crypto negotiation')
+        }
         this.checkFirst(connection)
         this.checkNames(login)
         return this.options.verifier.verifyLogin(login)
@@ -77,10 +86,10 @@ export class LoginDoor {
         this.options.onVerified(connection)
         this.queue.enter(
           () => connection.isOpen,
-          () => this.enter(connection, channel, login, principal),
+          () => this.enter(connection, opened, login, principal),
         )
       },
-      (error) => this.refuse(connection, channel, error),
+      (error) => this.refuse(connection, opened.channel, error),
     )
   }
 
@@ -89,11 +98,12 @@ export class LoginDoor {
     const control = new Control(saved.state, this.controlOptions(connection))
     if (!saved.state.isProvisional) this.byRunId.set(saved.state.runId, control)
     this.options.registry.clientJoined(control, true)
-    control.revive(CipherStream.restore(stream, this.key, this.runtime.crypto, saved.cipher), saved)
+    control.revive(this.revivedCipher(stream, saved), saved)
     return control
   }
 
-  private enter(connection: Connection, channel: MessageChannel, login: Login, principal: Principal): void {
+  private enter(connection: Connection, opened: OpenedStream, login: Login, principal: Principal): void {
+    const { channel } = opened
     const { peer } = connection
     const { log } = this.runtime
     try {
@@ -106,7 +116,7 @@ export class LoginDoor {
       `client login info: ip [${formatAddress(peer.ip, peer.port)}] version [${login.version}] ` +
         `hostname [${login.hostname}] os [${login.os}] arch [${login.arch}]`,
     )
-    const state = this.newState(login, principal)
+    const state = this.newState(login, principal, opened.wire)
     const control = new Control(state, this.controlOptions(connection))
     connection.control = control
     connection.accepted()
@@ -119,7 +129,22 @@ export class LoginDoor {
       edgefrp: { v: 1, features: [...this.options.features] },
     })
     const { stream, head } = channel.detach()
-    control.start(encrypt(prefixed(stream, head), this.key, this.runtime.crypto))
+    control.start(this.cipher(prefixed(stream, head), opened))
+  }
+
+  /** What encrypts the messages after LoginResp. */
+  private cipher(stream: ByteStream, { suite }: OpenedStream): ControlCipher {
+    const { crypto } = this.runtime
+    return suite === undefined
+      ? encrypt(stream, this.key, crypto)
+      : new AeadStream(stream, suite, this.token, 'server', crypto)
+  }
+
+  private revivedCipher(stream: ByteStream, { state, cipher }: SavedControl): ControlCipher {
+    const { crypto } = this.runtime
+    return state.wireProtocol === 'v2'
+      ? AeadStream.restore(stream, this.token, 'server', crypto, cipher)
+      : CipherStream.restore(stream, this.key, crypto, cipher)
   }
 
   private refuse(connection: Connection, channel: MessageChannel, error: unknown): void {
@@ -165,7 +190,7 @@ export class LoginDoor {
   }
 
   /** A run id that this relay does not know, or that is somebody else's, becomes a new one. */
-  private newState(login: Login, principal: Principal): ControlState {
+  private newState(login: Login, principal: Principal, wireProtocol: WireProtocol): ControlState {
     const { crypto } = this.runtime
     const owner = login.run_id === '' ? undefined : this.owner(login.run_id)
     const isSame =
@@ -178,6 +203,7 @@ export class LoginDoor {
       publicId: publicIdOf(runId, crypto),
       principal,
       login,
+      wireProtocol,
       poolCount: Math.max(0, Math.min(login.pool_count, this.options.options.transport.maxPoolCount)),
       features: (login.edgefrp?.features ?? []).filter((feature) => this.options.features.includes(feature)),
       loggedInMs: this.runtime.nowMs(),

@@ -221,6 +221,7 @@ export class ProxySet {
       log,
       pool,
       message,
+      wire: control.state.wireProtocol,
       key,
       bucket:
         bytesPerSecond === undefined || bytesPerSecond <= 0 ? undefined : new TokenBucket(bytesPerSecond, runtime),

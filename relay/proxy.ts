@@ -1,17 +1,19 @@
 import { FrpError } from '../contract/errors.ts'
 import type { Deadline, Log, Runtime } from '../contract/runtime.ts'
 import { deriveKey } from '../protocol/frp/cipher.ts'
+import type { WireProtocol } from '../protocol/frp/codec.ts'
 import type { NewProxy, Outgoing } from '../protocol/frp/messages.ts'
-import { encodeV1 } from '../protocol/frp/v1.ts'
+import { codecOf } from '../protocol/frp/opening.ts'
 import { reviveWrap, type WrapOptions, wrap } from '../protocol/frp/wrap.ts'
-import { type ByteStream, READ_ONLY, type StreamHandler } from '../protocol/stream/byte-stream.ts'
+import { HEAD_ROOM } from '../protocol/limits.ts'
+import type { ByteStream, StreamHandler } from '../protocol/stream/byte-stream.ts'
 import { type JoinOptions, join, type Traffic } from '../protocol/stream/join.ts'
 import type { TokenBucket } from '../protocol/stream/throttle.ts'
 import type { Addresses } from './ingress.ts'
 import { formatAddress } from './ingress.ts'
 import type { Joins } from './joins.ts'
 import type { SavedVisit } from './saved.ts'
-import type { WorkConnPool } from './work-conn-pool.ts'
+import type { WorkConn, WorkConnPool } from './work-conn-pool.ts'
 
 /** What the registry shows of a proxy while it runs; added to as bytes pass. */
 export interface ProxyStats {
@@ -24,6 +26,8 @@ export interface WorkConnsOptions {
   log: Log
   pool: WorkConnPool
   message: NewProxy
+  /** How the client frames messages, on work connections too. */
+  wire: WireProtocol
   /** Key of useEncryption: derived from the token. */
   key: Uint8Array
   bucket: TokenBucket | undefined
@@ -39,6 +43,8 @@ export interface WorkConnsOptions {
 export interface VisitorLeg {
   useEncryption: boolean
   useCompression: boolean
+  /** How it frames messages; of its bytes only sudp's are some. */
+  wire: WireProtocol
   /** The visitor ends streams as we do. */
   isHalfClosing: boolean
 }
@@ -57,6 +63,7 @@ export type WorkTaker = (work: ByteStream | undefined, error?: FrpError, raw?: B
 export class WorkConns {
   readonly stats: ProxyStats
   readonly isHalfClosing: boolean
+  readonly wire: WireProtocol
   private readonly options: WorkConnsOptions
   /** What is below a wrapped work connection. */
   private readonly raws = new WeakMap<ByteStream, ByteStream>()
@@ -65,6 +72,7 @@ export class WorkConns {
     this.options = options
     this.stats = options.stats
     this.isHalfClosing = options.isHalfClosing
+    this.wire = options.wire
   }
 
   /**
@@ -76,9 +84,9 @@ export class WorkConns {
       taker(undefined, new FrpError('LIMIT', 'the relay holds too much to take new users'))
       return NOTHING
     }
-    return this.options.pool.take((stream, error) => {
-      if (stream === undefined) taker(undefined, error)
-      else this.startWork(stream, addresses, taker)
+    return this.options.pool.take((conn, error) => {
+      if (conn === undefined) taker(undefined, error)
+      else this.startWork(conn, addresses, taker)
     })
   }
 
@@ -178,6 +186,7 @@ export class WorkConns {
     return {
       ...(leg.useEncryption ? { key: deriveKey(runtime.crypto, message.sk) } : {}),
       compression: leg.useCompression,
+      ...(message.proxy_type === 'sudp' && leg.wire !== this.wire ? { reframe: leg.wire } : {}),
     }
   }
 
@@ -190,7 +199,7 @@ export class WorkConns {
     }
   }
 
-  private startWork(stream: ByteStream, addresses: Partial<Addresses>, taker: WorkTaker): void {
+  private startWork({ stream, wire }: WorkConn, addresses: Partial<Addresses>, taker: WorkTaker): void {
     const { message } = this.options
     const start: Outgoing = {
       type: 'StartWorkConn',
@@ -207,7 +216,7 @@ export class WorkConns {
       stream.resume()
     }
     stream.pause()
-    if (stream.write(encodeV1(start), READ_ONLY)) started()
+    if (stream.write(codecOf(wire).encode(start), HEAD_ROOM)) started()
     else stream.attach(new Starting(started, (error) => taker(undefined, error)))
   }
 }

@@ -2,13 +2,12 @@ import type { FrpsOptions } from '../config/frps.ts'
 import { type ErrorCode, FrpError, messageOf } from '../contract/errors.ts'
 import type { Runtime } from '../contract/runtime.ts'
 import { deriveKey } from '../protocol/frp/cipher.ts'
-import type { MessageChannel } from '../protocol/frp/message-channel.ts'
 import type { Message, NewWorkConn } from '../protocol/frp/messages.ts'
-import type { ByteStream, Link } from '../protocol/stream/byte-stream.ts'
+import type { Link } from '../protocol/stream/byte-stream.ts'
 import { prefixed } from '../protocol/stream/prefixed.ts'
 import type { MemoryBudget } from '../protocol/yamux/memory-budget.ts'
 import type { Verifier } from './auth.ts'
-import { Connection, type KeepAliveTimes } from './connection.ts'
+import { Connection, type KeepAliveTimes, type OpenedStream } from './connection.ts'
 import type { Control, ControlOptions } from './control.ts'
 import { type Directory, MemoryDirectory } from './directory.ts'
 import { Groups } from './groups.ts'
@@ -228,7 +227,7 @@ export class Relay {
       memoryBytes: limits.sessionMemoryBytes,
       memoryBudget: this.parts.memoryBudget,
       keepAlive: this.parts.keepAlive,
-      onFirstMessage: (from, channel, message, stream) => this.onFirstMessage(from, channel, message, stream),
+      onFirstMessage: (from, message, opened) => this.onFirstMessage(from, message, opened),
       onAccepted: (accepted) => this.pending.delete(accepted),
       onClose: (closed, error) => {
         this.connections.delete(closed)
@@ -242,23 +241,24 @@ export class Relay {
     return connection
   }
 
-  private onFirstMessage(from: Connection, channel: MessageChannel, message: Message, stream: ByteStream): void {
+  private onFirstMessage(from: Connection, message: Message, opened: OpenedStream): void {
     switch (message.type) {
       case 'Login':
-        this.logins.open(from, channel, message)
+        this.logins.open(from, message, opened)
         break
       case 'NewWorkConn':
-        this.onNewWorkConn(from, channel, message, stream)
+        this.onNewWorkConn(from, message, opened)
         break
       case 'NewVisitorConn':
-        this.visitDoor.open(from, channel, message, stream)
+        this.visitDoor.open(from, message, opened)
         break
       default:
-        channel.destroy(new FrpError('MESSAGE_UNEXPECTED', `${message.type} as the first message`))
+        opened.channel.destroy(new FrpError('MESSAGE_UNEXPECTED', `${message.type} as the first message`))
     }
   }
 
-  private onNewWorkConn(from: Connection, channel: MessageChannel, message: NewWorkConn, raw: ByteStream): void {
+  private onNewWorkConn(from: Connection, message: NewWorkConn, opened: OpenedStream): void {
+    const { channel } = opened
     // With yamux the work connections of a client come on the connection that it logged in on: a run id that
     // somebody learned is of no use elsewhere.
     const control = from.isMultiplexed ? from.control : this.logins.owner(message.run_id)
@@ -271,7 +271,7 @@ export class Relay {
         const answer = this.verifier.verifyNewWorkConn(message, control.state.principal)
         return answer instanceof Promise ? answer.then(() => control) : control
       },
-      (verified) => this.takeWorkConn(verified, from, channel, raw),
+      (verified) => this.takeWorkConn(verified, from, opened),
       (error) => {
         this.runtime.log.warn(`[${formatAddress(from.peer.ip, from.peer.port)}] ${messageOf(error)}`)
         const text = this.options.detailedErrorsToClient ? messageOf(error) : 'invalid NewWorkConn'
@@ -281,14 +281,14 @@ export class Relay {
     )
   }
 
-  private takeWorkConn(control: Control, from: Connection, channel: MessageChannel, raw: ByteStream): void {
+  private takeWorkConn(control: Control, from: Connection, { channel, raw, wire }: OpenedStream): void {
     // It may have ended while somebody was asked about it.
     if (!channel.isOpen) return
     from.accepted()
     if (control.pool.hasRoom) {
       const { stream, head } = channel.detach()
       // Mostly nothing came behind the message, and the stream itself can be used.
-      control.pool.put(head.length === 0 ? raw : prefixed(stream, head))
+      control.pool.put({ stream: head.length === 0 ? raw : prefixed(stream, head), wire })
       return
     }
     channel.send({ type: 'StartWorkConn', error: 'work connection pool is full, discarding' })

@@ -1,3 +1,4 @@
+import type { WireProtocol } from '../protocol/frp/codec.ts'
 import type { Traffic } from '../protocol/stream/join.ts'
 import type { ControlState } from './control.ts'
 import type { PeerInfo } from './ingress.ts'
@@ -7,7 +8,7 @@ import type { VisitorLeg } from './proxy.ts'
  * Version of everything below. A relay that reads another one closes that connection: the client is back in a
  * second, and nothing is misread.
  */
-export const SAVED_VERSION = 2
+export const SAVED_VERSION = 3
 
 /** A connection as plain data (structured clone takes it): all that must outlive sleep. */
 export interface SavedConnection {
@@ -16,8 +17,8 @@ export interface SavedConnection {
   /** `Session.snapshot()`. */
   session: Uint8Array
   control: SavedControl | undefined
-  /** yamux ids of idle work connections, oldest first. */
-  parked: number[]
+  /** Idle work connections, oldest first: yamux ids, and how each is framed. */
+  parked: { stream: number; wire: WireProtocol }[]
   /** Visits of which one end is a stream of this connection. */
   visits: SavedVisit[]
 }

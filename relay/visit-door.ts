@@ -2,9 +2,8 @@ import { FrpError } from '../contract/errors.ts'
 import type { Runtime } from '../contract/runtime.ts'
 import type { MessageChannel } from '../protocol/frp/message-channel.ts'
 import type { NewVisitorConn } from '../protocol/frp/messages.ts'
-import type { ByteStream } from '../protocol/stream/byte-stream.ts'
 import { prefixed } from '../protocol/stream/prefixed.ts'
-import type { Connection } from './connection.ts'
+import type { Connection, OpenedStream } from './connection.ts'
 import type { Control } from './control.ts'
 import { clientText, lineText } from './error-text.ts'
 import { formatAddress } from './ingress.ts'
@@ -37,7 +36,7 @@ export class VisitDoor {
     this.options = options
   }
 
-  open(connection: Connection, channel: MessageChannel, message: NewVisitorConn, raw: ByteStream): void {
+  open(connection: Connection, message: NewVisitorConn, { channel, raw, wire }: OpenedStream): void {
     let visited: Visitable
     try {
       visited = this.authorise(connection, message)
@@ -65,6 +64,7 @@ export class VisitDoor {
     visited.proxy.visit?.(isWritten && head.length === 0 ? raw : prefixed(stream, head), addresses, {
       useEncryption: message.use_encryption,
       useCompression: message.use_compression,
+      wire,
       isHalfClosing: message.edgefrp?.features.includes(HALF_CLOSE) === true,
     })
   }

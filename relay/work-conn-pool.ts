@@ -1,5 +1,6 @@
 import { FrpError } from '../contract/errors.ts'
 import type { Deadline, Runtime } from '../contract/runtime.ts'
+import type { WireProtocol } from '../protocol/frp/codec.ts'
 import type { ByteStream, StreamHandler } from '../protocol/stream/byte-stream.ts'
 import { EXTRA_WORK_CONNS, MAX_WAITING_USERS, POOL_COOL_DOWN_MS } from './limits.ts'
 
@@ -13,8 +14,14 @@ export interface WorkConnPoolOptions {
   request: () => void
 }
 
+/** A connection that a client brought, and how its messages are framed (the client's session may differ). */
+export interface WorkConn {
+  stream: ByteStream
+  wire: WireProtocol
+}
+
 /** Gets the work connection, or why there is none. */
-export type WorkConnTaker = (stream: ByteStream | undefined, error?: FrpError) => void
+export type WorkConnTaker = (conn: WorkConn | undefined, error?: FrpError) => void
 
 interface Waiter {
   taker: WorkConnTaker
@@ -52,8 +59,8 @@ export class WorkConnPool {
   }
 
   /** The idle connections, oldest first. */
-  get idleStreams(): readonly ByteStream[] {
-    return this.idle.map((parked) => parked.stream)
+  get idleConns(): readonly WorkConn[] {
+    return this.idle.map(({ conn }) => conn)
   }
 
   get waitingCount(): number {
@@ -66,15 +73,15 @@ export class WorkConnPool {
   }
 
   /** Takes in a connection that the client brought; ask `hasRoom` before. */
-  put(stream: ByteStream): void {
+  put(conn: WorkConn): void {
     if (this.asked > 0) this.asked -= 1
     const waiter = this.waiters.shift()
     if (waiter !== undefined) {
       waiter.deadline.cancel()
-      waiter.taker(stream)
+      waiter.taker(conn)
       return
     }
-    const parked = new ParkedWorkConn(stream, (gone) => {
+    const parked = new ParkedWorkConn(conn, (gone) => {
       this.idle = this.idle.filter((one) => one !== gone)
     })
     this.idle.push(parked)
@@ -91,7 +98,7 @@ export class WorkConnPool {
     if (parked !== undefined) {
       parked.unpark()
       this.fill()
-      taker(parked.stream)
+      taker(parked.conn)
       return NOTHING
     }
     if (this.waiters.length >= MAX_WAITING_USERS) {
@@ -116,7 +123,7 @@ export class WorkConnPool {
     this.waiters = []
     for (const parked of idle) {
       parked.unpark()
-      parked.stream.destroy(new FrpError('STREAM_ABORTED', 'the control connection is gone'))
+      parked.conn.stream.destroy(new FrpError('STREAM_ABORTED', 'the control connection is gone'))
     }
     for (const waiter of waiters) {
       waiter.deadline.cancel()
@@ -158,18 +165,18 @@ const NOTHING: Deadline = {
 
 /** An idle work connection: nobody reads it, but its end is noticed. */
 class ParkedWorkConn implements StreamHandler {
-  readonly stream: ByteStream
-  private readonly onGone: (conn: ParkedWorkConn) => void
+  readonly conn: WorkConn
+  private readonly onGone: (parked: ParkedWorkConn) => void
   private isParked = true
 
-  constructor(stream: ByteStream, onGone: (conn: ParkedWorkConn) => void) {
-    this.stream = stream
+  constructor(conn: WorkConn, onGone: (parked: ParkedWorkConn) => void) {
+    this.conn = conn
     this.onGone = onGone
   }
 
   watch(): void {
-    this.stream.attach(this)
-    this.stream.resume()
+    this.conn.stream.attach(this)
+    this.conn.stream.resume()
   }
 
   unpark(): void {
@@ -198,6 +205,6 @@ class ParkedWorkConn implements StreamHandler {
     if (!this.isParked) return
     this.onGone(this)
     this.isParked = false
-    this.stream.destroy(new FrpError('MESSAGE_UNEXPECTED', 'bytes on an idle work connection'))
+    this.conn.stream.destroy(new FrpError('MESSAGE_UNEXPECTED', 'bytes on an idle work connection'))
   }
 }

@@ -7,9 +7,29 @@ declare module 'node:crypto' {
   interface Cipher {
     setAutoPadding(isPadding: boolean): void
     update(data: Uint8Array): Uint8Array
+    final(): Uint8Array
+    setAAD(data: Uint8Array): void
+    getAuthTag(): Uint8Array
+  }
+  interface Decipher {
+    update(data: Uint8Array): Uint8Array
+    final(): Uint8Array
+    setAAD(data: Uint8Array): void
+    setAuthTag(tag: Uint8Array): void
   }
   export function createHash(algorithm: string): Hash
-  export function createCipheriv(algorithm: string, key: Uint8Array, iv: Uint8Array | null): Cipher
+  export function createCipheriv(
+    algorithm: string,
+    key: Uint8Array,
+    iv: Uint8Array | null,
+    options?: { authTagLength: number },
+  ): Cipher
+  export function createDecipheriv(
+    algorithm: string,
+    key: Uint8Array,
+    iv: Uint8Array,
+    options: { authTagLength: number },
+  ): Decipher
   export function hkdfSync(
     digest: string,
     key: Uint8Array,

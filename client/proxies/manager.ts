@@ -4,6 +4,7 @@ import type { ProxyOptions } from '../../config/proxies.ts'
 import { bandwidthBytes } from '../../contract/bandwidth.ts'
 import { FrpError } from '../../contract/errors.ts'
 import type { Log, Runtime } from '../../contract/runtime.ts'
+import type { WireProtocol } from '../../protocol/frp/codec.ts'
 import type { NewProxyResp, Outgoing, StartWorkConn } from '../../protocol/frp/messages.ts'
 import type { WrapOptions } from '../../protocol/frp/wrap.ts'
 import type { ByteStream } from '../../protocol/stream/byte-stream.ts'
@@ -21,6 +22,8 @@ export interface ManagerParts {
   /** The key of `useEncryption`, from the token: made once, its derivation is slow on purpose. */
   key: Uint8Array
   udpPacketSize: number
+  /** How messages are framed, on work connections too. */
+  wire: WireProtocol
   /** Whether the relay keeps FIN and reset apart where a StartWorkConn does not say. */
   halfClose: boolean
   send(message: Outgoing): void
@@ -137,7 +140,14 @@ export class ProxyManager {
     switch (config.type) {
       case 'udp':
       case 'sudp':
-        return new UdpBackend({ config, runtime, log, wrapping, packetSize: this.parts.udpPacketSize })
+        return new UdpBackend({
+          config,
+          runtime,
+          log,
+          wrapping,
+          packetSize: this.parts.udpPacketSize,
+          wire: this.parts.wire,
+        })
       case 'xtcp':
         return 'proxy type xtcp is not built yet'
       case 'tcp':

@@ -3,8 +3,10 @@ import type { ProxyOptions } from '../../config/proxies.ts'
 import { messageOf } from '../../contract/errors.ts'
 import type { Deadline, Log, Runtime } from '../../contract/runtime.ts'
 import { dialUdp, type UdpPeer } from '../../node/udp.ts'
-import { MessageChannel } from '../../protocol/frp/message-channel.ts'
+import type { WireProtocol } from '../../protocol/frp/codec.ts'
+import { MessageChannel, type MessageHandler } from '../../protocol/frp/message-channel.ts'
 import type { Message } from '../../protocol/frp/messages.ts'
+import { codecOf } from '../../protocol/frp/opening.ts'
 import { datagramOf, fitsUdpPacket, udpPacket } from '../../protocol/frp/udp.ts'
 import { type WrapOptions, wrap } from '../../protocol/frp/wrap.ts'
 import { proxyHeader } from '../proxy-protocol.ts'
@@ -28,6 +30,8 @@ export interface UdpParts {
   wrapping: WrapOptions
   /** `udpPacketSize`: longer datagrams from the service are cut, as a read into such a buffer does. */
   packetSize: number
+  /** How messages are framed. */
+  wire: WireProtocol
 }
 
 /** Carries the datagrams of a proxy: messages on a work connection, one local socket for each user. */
@@ -73,7 +77,7 @@ class UdpConnection {
     this.ping = parts.runtime.after(PING_MS, () => this.sendPing())
     // Paused until `channel` is set: what waits would be delivered inside its constructor.
     work.stream.pause()
-    this.channel = new MessageChannel(wrap(work.stream, parts.wrapping, parts.runtime.crypto), {
+    const handler: MessageHandler = {
       onMessage: (message) => this.received(message),
       onEnd: () => this.close(),
       onClose: (error) => {
@@ -82,7 +86,9 @@ class UdpConnection {
         }
         this.closed()
       },
-    })
+    }
+    const wrapped = wrap(work.stream, parts.wrapping, parts.runtime.crypto)
+    this.channel = new MessageChannel(wrapped, handler, { codec: codecOf(parts.wire) })
     work.stream.resume()
   }
 
@@ -144,7 +150,7 @@ class UdpConnection {
 
   private answer(payload: Uint8Array, ip: string, port: number): void {
     // A longer one does not fit frp's message and would end the connection for everybody.
-    if (!fitsUdpPacket(payload.length, ip)) {
+    if (!fitsUdpPacket(payload.length, ip, this.parts.wire)) {
       this.parts.log.debug(`datagram of ${payload.length} bytes dropped: it does not fit a message`)
       return
     }

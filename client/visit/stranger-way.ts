@@ -1,6 +1,7 @@
 import type { FrpcOptions } from '../../config/frpc.ts'
 import { FrpError } from '../../contract/errors.ts'
 import type { Runtime } from '../../contract/runtime.ts'
+import type { WireProtocol } from '../../protocol/frp/codec.ts'
 import { BackOff } from '../back-off.ts'
 import type { Carrier } from '../carrier.ts'
 import { Connector } from '../connector.ts'
@@ -49,10 +50,14 @@ export class StrangerWay implements Way {
     this.carrier?.close()
   }
 
+  private get wire(): WireProtocol {
+    return this.options.transport.wireProtocol
+  }
+
   private async attempt(target: VisitTarget): Promise<VisitorConn> {
     // The answer to the first one holds for all that came meanwhile: a wrong key is tried once.
     if (this.first !== undefined) await this.first
-    if (this.carrier !== undefined) return askVisit(await this.carrier.open(), target, '', this.runtime)
+    if (this.carrier !== undefined) return askVisit(await this.carrier.open(), target, '', this.wire, this.runtime)
     if (this.first !== undefined) return this.attempt(target)
     const first = this.connect(target)
     this.first = first
@@ -72,7 +77,7 @@ export class StrangerWay implements Way {
       if (this.carrier === carrier) this.carrier = undefined
     }
     try {
-      const visit = await askVisit(await carrier.open(), target, '', this.runtime)
+      const visit = await askVisit(await carrier.open(), target, '', this.wire, this.runtime)
       signal.throwIfAborted()
       const keepAlive = keepAliveTimes(this.options.given, this.options, '', visit.features)
       if (keepAlive !== undefined) carrier.keepAlive(keepAlive)

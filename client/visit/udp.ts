@@ -1,9 +1,12 @@
 import { messageOf } from '../../contract/errors.ts'
 import type { Deadline, Log, Runtime } from '../../contract/runtime.ts'
 import { bindUdp, type UdpPort } from '../../node/udp.ts'
-import { MessageChannel } from '../../protocol/frp/message-channel.ts'
+import type { WireProtocol } from '../../protocol/frp/codec.ts'
+import { MessageChannel, type MessageHandler } from '../../protocol/frp/message-channel.ts'
 import type { Message } from '../../protocol/frp/messages.ts'
+import { codecOf } from '../../protocol/frp/opening.ts'
 import { type Datagram, datagramOf, fitsUdpPacket, udpPacket } from '../../protocol/frp/udp.ts'
+import type { ByteStream } from '../../protocol/stream/byte-stream.ts'
 import type { VisitTarget } from './visitor-conn.ts'
 import { LOCAL_WAIT_MS, type Way } from './way.ts'
 
@@ -26,6 +29,8 @@ export class UdpVisit {
   private readonly log: Log
   private port: UdpPort | undefined
   private channel: MessageChannel | undefined
+  /** Of the last stream, or what any may be: until the first one is open nothing more is known. */
+  private wire: WireProtocol = 'v2'
   private isOpening = false
   private isClosed = false
   private queue: Datagram[] = []
@@ -57,7 +62,7 @@ export class UdpVisit {
     if (this.channel !== undefined || this.isOpening || this.isClosed) return
     this.isOpening = true
     try {
-      const { stream, release } = await this.way.open(this.target, waitMs)
+      const { stream, wire, release } = await this.way.open(this.target, waitMs)
       // A stream for all users is never over: the next datagram opens another one where the session went to.
       release()
       if (this.isClosed) stream.destroy()
@@ -66,6 +71,7 @@ export class UdpVisit {
         this.lastMs = this.runtime.monotonicMs()
         // Paused until `channel` is set: what waits would be delivered inside its constructor.
         stream.pause()
+        this.wire = wire
         this.channel = this.channelOn(stream)
         stream.resume()
         this.flush()
@@ -87,8 +93,8 @@ export class UdpVisit {
     this.port?.close()
   }
 
-  private channelOn(stream: ConstructorParameters<typeof MessageChannel>[0]): MessageChannel {
-    const channel: MessageChannel = new MessageChannel(stream, {
+  private channelOn(stream: ByteStream): MessageChannel {
+    const handler: MessageHandler = {
       onMessage: (message) => this.fromRelay(message),
       onEnd: () => channel.end(),
       onClose: (error) => {
@@ -97,13 +103,14 @@ export class UdpVisit {
         this.channel = undefined
         this.idle?.cancel()
       },
-    })
+    }
+    const channel = new MessageChannel(stream, handler, { codec: codecOf(this.wire) })
     return channel
   }
 
   private fromUser(datagram: Datagram): void {
     // A longer one does not fit frp's message and would end the stream for everybody.
-    if (this.isClosed || !fitsUdpPacket(datagram.payload.length, datagram.ip)) return
+    if (this.isClosed || !fitsUdpPacket(datagram.payload.length, datagram.ip, this.wire)) return
     this.lastMs = this.runtime.monotonicMs()
     this.heard(`${datagram.ip} ${datagram.port}`)
     if (this.channel !== undefined) {
@@ -124,6 +131,8 @@ export class UdpVisit {
   }
 
   private send(channel: MessageChannel, datagram: Datagram): void {
+    // It may have come before the framing was known.
+    if (!fitsUdpPacket(datagram.payload.length, datagram.ip, this.wire)) return
     // frp drops without a word too: a sender of UDP cannot be slowed down.
     if (channel.backlogBytes < MAX_BACKLOG_BYTES) channel.send(udpPacket(datagram.payload, datagram))
   }

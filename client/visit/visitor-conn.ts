@@ -1,7 +1,9 @@
 import { FrpError } from '../../contract/errors.ts'
 import type { Runtime } from '../../contract/runtime.ts'
-import { MessageChannel } from '../../protocol/frp/message-channel.ts'
+import type { WireProtocol } from '../../protocol/frp/codec.ts'
+import { MessageChannel, type MessageHandler } from '../../protocol/frp/message-channel.ts'
 import type { OutgoingOf } from '../../protocol/frp/messages.ts'
+import { streamCodec } from '../../protocol/frp/opening.ts'
 import { privilegeKey } from '../../protocol/frp/token.ts'
 import type { ByteStream } from '../../protocol/stream/byte-stream.ts'
 import { prefixed } from '../../protocol/stream/prefixed.ts'
@@ -21,6 +23,8 @@ export interface VisitTarget {
 export interface VisitorConn {
   stream: ByteStream
   features: ReadonlySet<string>
+  /** How messages on it are framed: those of a udp visit. */
+  wire: WireProtocol
 }
 
 /** Whether the relay itself said no: to ask again would change nothing. */
@@ -36,6 +40,7 @@ export function askVisit(
   stream: ByteStream,
   target: VisitTarget,
   runId: string,
+  wire: WireProtocol,
   runtime: Runtime,
 ): Promise<VisitorConn> {
   return new Promise((resolve, reject) => {
@@ -50,7 +55,7 @@ export function askVisit(
     )
     // Paused, so that no answer can come before `channel` is set; a stream that is closed already says so at once.
     stream.pause()
-    const opened = new MessageChannel(stream, {
+    const handler: MessageHandler = {
       onMessage: (message) => {
         deadline.cancel()
         if (message.type !== 'NewVisitorConnResp') {
@@ -62,12 +67,14 @@ export function askVisit(
           resolve({
             stream: prefixed(rest.stream, rest.head),
             features: new Set(message.edgefrp?.features ?? []),
+            wire,
           })
         }
       },
       onEnd: () => fail(new FrpError('LINK_CLOSED', 'EOF: the relay closed the connection before it answered')),
       onClose: (error) => fail(error ?? new FrpError('LINK_CLOSED', 'the relay closed the connection')),
-    })
+    }
+    const opened = new MessageChannel(stream, handler, { codec: streamCodec(wire) })
     channel = opened
     opened.send(visitMessage(target, runId, runtime))
     stream.resume()

@@ -45,7 +45,10 @@ export class LoggedInWay implements Way {
       const control = this.control ?? (await this.next(untilMs))
       const release = control.hold()
       try {
-        return { ...(await askVisit(await control.openStream(), target, control.runId, this.runtime)), release }
+        return {
+          ...(await askVisit(await control.openStream(), target, control.runId, control.wire, this.runtime)),
+          release,
+        }
       } catch (error) {
         release()
         // A session that broke under the question has a successor soon, and the visit did not begin.

@@ -1,6 +1,12 @@
 import type { Message, Outgoing } from './messages.ts'
 
-/** How messages are framed: v1, or v2. It has no state; a MessageChannel keeps the partial frame. */
+/** frp's name of how messages are framed, as `transport.wireProtocol` and the API have it. */
+export type WireProtocol = 'v1' | 'v2'
+
+/**
+ * How messages are framed. Those of whole connections have no state, a MessageChannel keeps the partial frame;
+ * the ones that begin a stream (`opening.ts`) know how far they are.
+ */
 export interface MessageCodec {
   /** So many bytes always suffice for `frameLength` to tell. */
   readonly headBytes: number

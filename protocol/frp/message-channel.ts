@@ -65,8 +65,13 @@ export class MessageChannel implements StreamHandler {
 
   /** Sends a message, or queues it while the stream is backed up; a peer that lets the queue grow is cut off. */
   send(message: Outgoing): void {
-    if (this.isClosed || this.isDetached || this.isEnding) return
-    const frame = this.codec.encode(message)
+    if (this.isSilent) return
+    this.sendFrame(this.codec.encode(message))
+  }
+
+  /** Sends what is no message (a hello) in its order among them; `HEAD_ROOM` bytes of its buffer lie before it. */
+  sendFrame(frame: Uint8Array): void {
+    if (this.isSilent) return
     if (this.queue.length === 0 && this.stream.write(frame, HEAD_ROOM)) return
     this.queue.push(frame)
     this.queuedBytes += frame.length
@@ -79,6 +84,10 @@ export class MessageChannel implements StreamHandler {
   /** Nothing has ended it, in either direction, and it was not detached. */
   get isOpen(): boolean {
     return !this.isClosed && !this.isDetached && !this.isEnding && !this.isEnded
+  }
+
+  private get isSilent(): boolean {
+    return this.isClosed || this.isDetached || this.isEnding
   }
 
   /** Messages wait because the peer does not read: what may be dropped should be. */

@@ -1,3 +1,4 @@
+import type { WireProtocol } from './codec.ts'
 import type { Outgoing, UDPPacket } from './messages.ts'
 
 /** A datagram with whom it is from, or for. */
@@ -16,9 +17,15 @@ export const MAX_UDP_PAYLOAD = 7_635
 /** The same with the longest IPv6 address and no zone. */
 export const MAX_UDP_PAYLOAD_IPV6 = 7_617
 
-/** Whether a datagram fits a v1 message; what does not is dropped, as a network drops it. */
-export function fitsUdpPacket(payloadBytes: number, ip: string): boolean {
-  return payloadBytes <= (ip.includes(':') ? MAX_UDP_PAYLOAD_IPV6 : MAX_UDP_PAYLOAD)
+/** The same bounds of a v2 frame, whose payload is at most 65,536 bytes with the message's id. */
+export const MAX_UDP_PAYLOAD_V2 = 49_104
+export const MAX_UDP_PAYLOAD_V2_IPV6 = 49_086
+
+/** Whether a datagram fits a message; what does not is dropped, as a network drops it. */
+export function fitsUdpPacket(payloadBytes: number, ip: string, wire: WireProtocol): boolean {
+  const isIpv6 = ip.includes(':')
+  if (wire === 'v2') return payloadBytes <= (isIpv6 ? MAX_UDP_PAYLOAD_V2_IPV6 : MAX_UDP_PAYLOAD_V2)
+  return payloadBytes <= (isIpv6 ? MAX_UDP_PAYLOAD_IPV6 : MAX_UDP_PAYLOAD)
 }
 
 /** The message that carries a datagram; `r` is the user in both directions, as in frp. */

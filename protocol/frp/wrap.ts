@@ -3,6 +3,8 @@ import type { ByteStream } from '../stream/byte-stream.ts'
 import { ThrottledStream, type TokenBucket, throttle } from '../stream/throttle.ts'
 import { StreamWrapper } from '../stream/wrapper.ts'
 import { CipherStream, encrypt } from './cipher.ts'
+import type { WireProtocol } from './codec.ts'
+import { ReframedStream } from './reframe.ts'
 import { compress, SnappyStream } from './snappy.ts'
 
 export interface WrapOptions {
@@ -17,16 +19,19 @@ export interface WrapOptions {
    * (mode server).
    */
   bucketBelow?: boolean
+  /** How the messages of a sudp connection are framed on `stream`, when the other end frames them otherwise. */
+  reframe?: WireProtocol
 }
 
 /** What frp puts around a stream's payload. A sender's bytes are compressed, then encrypted, then sent. */
 export function wrap(stream: ByteStream, options: WrapOptions, crypto: Crypto): ByteStream {
-  const { key, compression, bucket, bucketBelow } = options
+  const { key, compression, bucket, bucketBelow, reframe } = options
   let wrapped = stream
   if (bucket && bucketBelow) wrapped = throttle(wrapped, bucket)
   if (key) wrapped = encrypt(wrapped, key, crypto)
   if (compression) wrapped = compress(wrapped)
   if (bucket && !bucketBelow) wrapped = throttle(wrapped, bucket)
+  if (reframe) wrapped = new ReframedStream(wrapped, reframe)
   return wrapped
 }
 
@@ -39,9 +44,7 @@ export function saveWrap(wrapped: ByteStream, raw: ByteStream): Uint8Array[] | u
   let stream = wrapped
   while (stream !== raw && stream instanceof StreamWrapper) {
     if (!stream.isSavable) return undefined
-    if (stream instanceof CipherStream || stream instanceof SnappyStream || stream instanceof ThrottledStream) {
-      saved.push(stream.snapshot())
-    }
+    if (isStateful(stream)) saved.push(stream.snapshot())
     stream = stream.below
   }
   return saved
@@ -54,7 +57,7 @@ export function reviveWrap(
   crypto: Crypto,
   saved: readonly Uint8Array[],
 ): ByteStream {
-  const { key, compression, bucket, bucketBelow } = options
+  const { key, compression, bucket, bucketBelow, reframe } = options
   // Innermost first, as `wrap` builds it; popped as they are needed.
   const states = [...saved]
   const slow = (inner: ByteStream, limit: TokenBucket): ByteStream => {
@@ -68,5 +71,13 @@ export function reviveWrap(
   const snappy = compression ? states.pop() : undefined
   if (snappy) wrapped = SnappyStream.restore(wrapped, snappy)
   if (bucket && !bucketBelow) wrapped = slow(wrapped, bucket)
+  const reframed = reframe === undefined ? undefined : states.pop()
+  if (reframe && reframed) wrapped = ReframedStream.restore(wrapped, reframe, reframed)
   return wrapped
 }
+
+function isStateful(stream: StreamWrapper): stream is StreamWrapper & { snapshot(): Uint8Array } {
+  return STATEFUL.some((kind) => stream instanceof kind)
+}
+
+const STATEFUL = [CipherStream, SnappyStream, ThrottledStream, ReframedStream]

@@ -1,4 +1,6 @@
-import { MessageChannel } from '../../protocol/frp/message-channel.ts'
+import type { WireProtocol } from '../../protocol/frp/codec.ts'
+import { MessageChannel, type MessageHandler } from '../../protocol/frp/message-channel.ts'
+import { codecOf } from '../../protocol/frp/opening.ts'
 import { type Datagram, datagramOf, fitsUdpPacket, udpPacket } from '../../protocol/frp/udp.ts'
 import type { ByteStream } from '../../protocol/stream/byte-stream.ts'
 
@@ -11,7 +13,10 @@ const MAX_BACKLOG_BYTES = 64 * 1024
  */
 export class UdpVisits {
   /** By the address that the client sees, `ip port`. */
-  private readonly byAlias = new Map<string, { channel: MessageChannel; ip: string; port: number }>()
+  private readonly byAlias = new Map<
+    string,
+    { channel: MessageChannel; wire: WireProtocol; ip: string; port: number }
+  >()
   private readonly fromVisitor: (datagram: Datagram) => void
   private readonly channels = new Set<MessageChannel>()
   private readonly maxUsers: number
@@ -22,11 +27,11 @@ export class UdpVisits {
     this.fromVisitor = fromVisitor
   }
 
-  add(visitor: ByteStream, visitorIp: string): void {
+  add(visitor: ByteStream, visitorIp: string, wire: WireProtocol): void {
     const aliases = new Map<string, number>()
     // Paused until `channel` is set, and it may come paused from the reader before.
     visitor.pause()
-    const channel: MessageChannel = new MessageChannel(visitor, {
+    const handler: MessageHandler = {
       onMessage: (message) => {
         if (message.type !== 'UDPPacket') return
         const { payload, ip, port } = datagramOf(message)
@@ -36,7 +41,7 @@ export class UdpVisits {
           if (this.byAlias.size >= this.maxUsers) return
           alias = this.freePort(visitorIp, port)
           aliases.set(user, alias)
-          this.byAlias.set(`${visitorIp} ${alias}`, { channel, ip, port })
+          this.byAlias.set(`${visitorIp} ${alias}`, { channel, wire, ip, port })
         }
         this.fromVisitor({ payload, ip: visitorIp, port: alias })
       },
@@ -44,7 +49,8 @@ export class UdpVisits {
         this.channels.delete(channel)
         for (const alias of aliases.values()) this.byAlias.delete(`${visitorIp} ${alias}`)
       },
-    })
+    }
+    const channel = new MessageChannel(visitor, handler, { codec: codecOf(wire) })
     this.channels.add(channel)
     visitor.resume()
   }
@@ -53,7 +59,7 @@ export class UdpVisits {
   answer(alias: string, payload: Uint8Array): boolean {
     const user = this.byAlias.get(alias)
     if (user === undefined) return false
-    const fits = fitsUdpPacket(payload.length, user.ip)
+    const fits = fitsUdpPacket(payload.length, user.ip, user.wire)
     if (fits && user.channel.backlogBytes < MAX_BACKLOG_BYTES) user.channel.send(udpPacket(payload, user))
     return true
   }

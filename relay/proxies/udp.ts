@@ -1,11 +1,13 @@
 import { FrpError } from '../../contract/errors.ts'
 import type { Deadline } from '../../contract/runtime.ts'
-import { MessageChannel } from '../../protocol/frp/message-channel.ts'
+import { MessageChannel, type MessageHandler } from '../../protocol/frp/message-channel.ts'
 import type { Message } from '../../protocol/frp/messages.ts'
+import { codecOf } from '../../protocol/frp/opening.ts'
 import { type Datagram, datagramOf, fitsUdpPacket, udpPacket } from '../../protocol/frp/udp.ts'
 import type { ByteStream } from '../../protocol/stream/byte-stream.ts'
 import type { Addresses, UdpPort } from '../ingress.ts'
 import { MAX_UDP_QUEUE, UDP_RETRY_MS, UDP_WORK_CONN_SILENCE_MS } from '../limits.ts'
+import type { VisitorLeg } from '../proxy.ts'
 import type { ProxyContext, RelayProxy } from './table.ts'
 import { UdpVisits } from './udp-visit.ts'
 
@@ -43,8 +45,8 @@ class UdpProxy implements RelayProxy {
     return this.listener && `udp:${this.listener.port}`
   }
 
-  visit(visitor: ByteStream, addresses: Addresses): void {
-    this.visits.add(visitor, addresses.sourceIp)
+  visit(visitor: ByteStream, addresses: Addresses, leg: VisitorLeg): void {
+    this.visits.add(visitor, addresses.sourceIp, leg.wire)
   }
 
   async open(): Promise<string> {
@@ -83,7 +85,7 @@ class UdpProxy implements RelayProxy {
 
   private fromUser(datagram: Datagram): void {
     // A longer one would not fit frp's message and end the connection for everybody.
-    if (!fitsUdpPacket(datagram.payload.length, datagram.ip)) {
+    if (!fitsUdpPacket(datagram.payload.length, datagram.ip, this.context.workConns.wire)) {
       this.context.log.debug(`datagram of ${datagram.payload.length} bytes dropped: it does not fit a message`)
       return
     }
@@ -140,7 +142,7 @@ class UdpProxy implements RelayProxy {
   }
 
   private useWorkConn(work: ByteStream): void {
-    const channel = new MessageChannel(work, {
+    const handler: MessageHandler = {
       onMessage: (message) => this.fromClient(message),
       onEnd: () => channel.end(),
       onClose: (error) => {
@@ -149,7 +151,8 @@ class UdpProxy implements RelayProxy {
         this.silence?.cancel()
         this.retryLater(error)
       },
-    })
+    }
+    const channel = new MessageChannel(work, handler, { codec: codecOf(this.context.workConns.wire) })
     this.channel = channel
     this.lastMessageMs = this.context.runtime.monotonicMs()
     this.watchSilence(channel)

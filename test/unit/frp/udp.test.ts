@@ -34,9 +34,9 @@ describe('UDPPacket', () => {
     expect(encodeV1(udpPacket(new Uint8Array(limit), { ip, port: 65_535 })).length).toBeLessThanOrEqual(
       MAX_V1_MESSAGE_BYTES + 9,
     )
-    expect(fitsUdpPacket(limit, ip)).toBe(true)
+    expect(fitsUdpPacket(limit, ip, 'v1')).toBe(true)
     expect(() => encodeV1(udpPacket(new Uint8Array(limit + 3), { ip, port: 65_535 }))).toThrow(/UDPPacket: \d+ bytes/)
-    expect(fitsUdpPacket(limit + 1, ip)).toBe(false)
+    expect(fitsUdpPacket(limit + 1, ip, 'v1')).toBe(false)
   })
 
   it('has the limit that frp has', () => {
