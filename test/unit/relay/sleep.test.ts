@@ -4,10 +4,15 @@ import { completeFrps } from '../../../config/load.ts'
 import type { Runtime } from '../../../contract/runtime.ts'
 import { createLineLog } from '../../../node/log.ts'
 import { nodeRuntime } from '../../../node/runtime.ts'
+import { AeadStream, type Suite } from '../../../protocol/frp/aead.ts'
 import { deriveKey, encrypt } from '../../../protocol/frp/cipher.ts'
-import { MessageChannel } from '../../../protocol/frp/message-channel.ts'
+import type { WireProtocol } from '../../../protocol/frp/codec.ts'
+import { clientHello, readServerHello } from '../../../protocol/frp/hello.ts'
+import { MessageChannel, type MessageHandler } from '../../../protocol/frp/message-channel.ts'
 import type { Message } from '../../../protocol/frp/messages.ts'
+import { codecOf, loginCodec, streamCodec, withMagic } from '../../../protocol/frp/opening.ts'
 import { privilegeKey } from '../../../protocol/frp/token.ts'
+import { CLIENT_HELLO, frameV2 } from '../../../protocol/frp/v2.ts'
 import type { ByteStream, Link, StreamHandler } from '../../../protocol/stream/byte-stream.ts'
 import { prefixed } from '../../../protocol/stream/prefixed.ts'
 import { Session } from '../../../protocol/yamux/session.ts'
@@ -144,7 +149,7 @@ class Scene {
   }
 
   /** Runs the whole story with these piece sizes; the answer is all that the client and the visitor saw. */
-  async run(pieces: readonly number[], isSleeping: boolean): Promise<string[]> {
+  async run(pieces: readonly number[], isSleeping: boolean, wire: WireProtocol): Promise<string[]> {
     const { crypto } = this.runtime
     let turn = 0
     const settle = async () => {
@@ -155,13 +160,20 @@ class Scene {
     const control = client.session.open()
     let runId = ''
     let handedOver: { stream: ByteStream; head: Uint8Array } | undefined
-    const clear: MessageChannel = new MessageChannel(control, {
+    let suite: Suite | undefined
+    const hello = clientHello({ transport: 'websocket', tls: false, tcpMux: true }, crypto)
+    const onLogin: MessageHandler = {
       onMessage: (message) => {
         this.note(message)
         if (message.type === 'LoginResp') runId = message.run_id
         handedOver = clear.detach()
       },
+    }
+    const codec = loginCodec(wire, (payload) => {
+      suite = readServerHello(payload, hello, crypto)
     })
+    const clear = new MessageChannel(control, onLogin, { codec })
+    if (wire === 'v2') clear.sendFrame(withMagic(frameV2(CLIENT_HELLO, hello)))
     const timestamp = 1_700_000_000
     clear.send({
       type: 'Login',
@@ -178,7 +190,7 @@ class Scene {
     const bring = () => {
       const stream = client.session.open()
       const collected = new Collect()
-      const channel: MessageChannel = new MessageChannel(stream, {
+      const onStart: MessageHandler = {
         onMessage: (start) => {
           this.note(start)
           const { stream: work, head: rest } = channel.detach()
@@ -186,16 +198,20 @@ class Scene {
           work.write(new TextEncoder().encode('from the service'))
           work.end()
         },
-      })
+      }
+      const channel = new MessageChannel(stream, onStart, { codec: streamCodec(wire) })
       workStreams.push(collected)
       channel.send({ type: 'NewWorkConn', run_id: runId })
     }
-    const encrypted = new MessageChannel(encrypt(prefixed(stream, head), key, crypto), {
+    const rest = prefixed(stream, head)
+    const cipher = suite ? new AeadStream(rest, suite, TOKEN, 'client', crypto) : encrypt(rest, key, crypto)
+    const onControl: MessageHandler = {
       onMessage: (message) => {
         this.note(message)
         if (message.type === 'ReqWorkConn') bring()
       },
-    })
+    }
+    const encrypted = new MessageChannel(cipher, onControl, { codec: codecOf(wire) })
     const metas = { 'edgefrp.visitKey': 'visit-key' }
     encrypted.send({ type: 'NewProxy', proxy_name: 'ssh', proxy_type: 'tcp', remote_port: 6000, metas })
     await settle()
@@ -204,7 +220,7 @@ class Scene {
     const visitor = this.connect()
     const visit = visitor.session.open()
     const answered = new Collect()
-    const door: MessageChannel = new MessageChannel(visit, {
+    const onVisit: MessageHandler = {
       onMessage: (message) => {
         this.note(message)
         const { stream: bytes, head: rest } = door.detach()
@@ -212,7 +228,8 @@ class Scene {
         bytes.write(new TextEncoder().encode('from the visitor'))
         bytes.end()
       },
-    })
+    }
+    const door = new MessageChannel(visit, onVisit, { codec: streamCodec(wire) })
     door.send({
       type: 'NewVisitorConn',
       timestamp,
@@ -228,13 +245,13 @@ class Scene {
 }
 
 describe('a relay that is forgotten and revived between any two events', () => {
-  it('does what one does that stays awake', async () => {
-    const straight = await new Scene().run([1 << 20], false)
+  it.each(['v1', 'v2'] as const)('does what one does that stays awake, wire %s', async (wire) => {
+    const straight = await new Scene().run([1 << 20], false, wire)
     expect(straight.join('\n')).toContain('"remote_addr":":6000"')
     expect(straight.filter((line) => line.includes('"Pong"'))).toHaveLength(1)
     await fc.assert(
       fc.asyncProperty(fc.array(fc.integer({ min: 1, max: 90 }), { minLength: 1, maxLength: 12 }), async (pieces) => {
-        expect(await new Scene().run(pieces, true)).toEqual(straight)
+        expect(await new Scene().run(pieces, true, wire)).toEqual(straight)
       }),
       { numRuns: 60 },
     )
