@@ -1,7 +1,13 @@
+import { AeadStream, type Suite } from '../../protocol/frp/aead.ts'
+import type { AeadAlgorithm } from '../../protocol/frp/aead-direction.ts'
 import { deriveKey, encrypt } from '../../protocol/frp/cipher.ts'
-import { MessageChannel } from '../../protocol/frp/message-channel.ts'
+import type { WireProtocol } from '../../protocol/frp/codec.ts'
+import { clientHello, readServerHello } from '../../protocol/frp/hello.ts'
+import { MessageChannel, type MessageHandler } from '../../protocol/frp/message-channel.ts'
 import type { LoginResp, Message, NewProxyResp, Outgoing, StartWorkConn } from '../../protocol/frp/messages.ts'
+import { codecOf, loginCodec, streamCodec, withMagic } from '../../protocol/frp/opening.ts'
 import { privilegeKey } from '../../protocol/frp/token.ts'
+import { CLIENT_HELLO, frameV2 } from '../../protocol/frp/v2.ts'
 import type { ByteStream } from '../../protocol/stream/byte-stream.ts'
 import { prefixed } from '../../protocol/stream/prefixed.ts'
 import { Session } from '../../protocol/yamux/session.ts'
@@ -20,6 +26,8 @@ export interface LoginWith {
   runId?: string
   poolCount?: number
   clientId?: string
+  /** Wire protocol v2 with this cipher; v1 unless given. */
+  cipher?: AeadAlgorithm
 }
 
 /** The answer to a request that was an upgrade. */
@@ -37,6 +45,7 @@ export class EdgeClient {
   runId = ''
   /** What an issuer signed, for work connections too. */
   private issued: string | undefined
+  wire: WireProtocol = 'v1'
   private control: MessageChannel | undefined
   private readonly waiters: { matches: (message: Message) => boolean; found: (message: Message) => void }[] = []
 
@@ -61,28 +70,40 @@ export class EdgeClient {
   }
 
   login(options: LoginWith = {}): Promise<LoginResp> {
-    const key = deriveKey(workerCrypto, options.token ?? TOKEN)
+    const token = options.token ?? TOKEN
+    const { cipher } = options
+    const hello = helloWith(cipher ?? 'aes-256-gcm')
+    this.wire = cipher === undefined ? 'v1' : 'v2'
+    let suite: Suite | undefined
     const timestamp = Math.floor(Date.now() / 1000)
     this.issued = options.privilegeKey
     return new Promise((resolve, reject) => {
-      const clear: MessageChannel = new MessageChannel(this.session.open(), {
+      const handler: MessageHandler = {
         onMessage: (message) => {
           if (message.type !== 'LoginResp') throw new Error(`${message.type} instead of LoginResp`)
           this.runId = message.run_id
           if (message.error === '') {
             const { stream, head } = clear.detach()
-            this.control = new MessageChannel(encrypt(prefixed(stream, head), key, workerCrypto), {
-              onMessage: (next) => this.onMessage(next),
-            })
+            const rest = prefixed(stream, head)
+            const encrypted = suite
+              ? new AeadStream(rest, suite, token, 'client', workerCrypto)
+              : encrypt(rest, deriveKey(workerCrypto, token), workerCrypto)
+            const control: MessageHandler = { onMessage: (next) => this.onMessage(next) }
+            this.control = new MessageChannel(encrypted, control, { codec: codecOf(this.wire) })
           }
           resolve(message)
         },
         onClose: (error) => reject(error ?? new Error('closed')),
+      }
+      const codec = loginCodec(this.wire, (payload) => {
+        suite = readServerHello(payload, hello, workerCrypto)
       })
+      const clear = new MessageChannel(this.session.open(), handler, { codec })
+      if (this.wire === 'v2') clear.sendFrame(withMagic(frameV2(CLIENT_HELLO, hello)))
       clear.send({
         type: 'Login',
         timestamp,
-        privilege_key: options.privilegeKey ?? privilegeKey(workerCrypto, options.token ?? TOKEN, timestamp),
+        privilege_key: options.privilegeKey ?? privilegeKey(workerCrypto, token, timestamp),
         pool_count: options.poolCount ?? 1,
         run_id: options.runId ?? '',
         client_id: options.clientId ?? '',
@@ -129,7 +150,7 @@ export class EdgeClient {
   visit(port: number, options: { key?: string; type?: string } = {}): Promise<ByteStream> {
     const timestamp = Math.floor(Date.now() / 1000)
     return new Promise((resolve, reject) => {
-      const door: MessageChannel = new MessageChannel(this.session.open(), {
+      const handler: MessageHandler = {
         onMessage: (message) => {
           const { stream, head } = door.detach()
           const error = message.type === 'NewVisitorConnResp' ? message.error : message.type
@@ -137,7 +158,8 @@ export class EdgeClient {
           else reject(new Error(error))
         },
         onClose: (error) => reject(error ?? new Error('closed')),
-      })
+      }
+      const door = new MessageChannel(this.session.open(), handler, { codec: streamCodec(this.wire) })
       door.send({
         type: 'NewVisitorConn',
         run_id: this.runId,
@@ -162,7 +184,7 @@ export class EdgeClient {
   private bringWorkConn(): void {
     if (this.session.isClosed) return
     this.broughtCount += 1
-    const channel: MessageChannel = new MessageChannel(this.session.open(), {
+    const handler: MessageHandler = {
       onMessage: (message) => {
         const { stream, head } = channel.detach()
         if (message.type !== 'StartWorkConn' || message.error !== '') {
@@ -171,10 +193,18 @@ export class EdgeClient {
         }
         this.services.get(message.proxy_name)?.(prefixed(stream, head), message)
       },
-    })
+    }
+    const channel = new MessageChannel(this.session.open(), handler, { codec: streamCodec(this.wire) })
     const proof = this.issued === undefined ? {} : { privilege_key: this.issued }
     channel.send({ type: 'NewWorkConn', run_id: this.runId, ...proof })
   }
+}
+
+/** A ClientHello that offers this cipher alone. */
+function helloWith(algorithm: AeadAlgorithm): Uint8Array {
+  const hello = clientHello({ transport: 'wss', tls: true, tcpMux: true }, workerCrypto)
+  const text = new TextDecoder().decode(hello).replace(/"algorithms":\[.*?\]/, `"algorithms":["${algorithm}"]`)
+  return new TextEncoder().encode(text)
 }
 
 function always(): boolean {

@@ -1,41 +1,10 @@
 import { describe, expect, it } from 'vitest'
-import { deriveKey } from '../../protocol/frp/cipher.ts'
-import { MessageChannel } from '../../protocol/frp/message-channel.ts'
-import { privilegeKey } from '../../protocol/frp/token.ts'
-import { wrap } from '../../protocol/frp/wrap.ts'
-import type { ByteStream } from '../../protocol/stream/byte-stream.ts'
-import { prefixed } from '../../protocol/stream/prefixed.ts'
-import { workerCrypto } from '../../worker/crypto.ts'
 import { EdgeClient } from './client.ts'
 import { evict, newHub } from './hub.ts'
+import { KEY, type SecretFlags, visitSecret } from './secret-visit.ts'
 import { answerOf, bytesOf, echo, Reader, textOf, web } from './services.ts'
 
-const KEY = 'sk'
-
-interface Flags {
-  use_encryption: boolean
-  use_compression: boolean
-}
-
-/** A visitor's connection as stock frpc makes it; unwrapped, once the relay accepted it. */
-function visitSecret(visitor: EdgeClient, name: string, flags: Flags, key = KEY): Promise<ByteStream> {
-  return new Promise((resolve, reject) => {
-    const door: MessageChannel = new MessageChannel(visitor.session.open(), {
-      onMessage: (message) => {
-        const { stream, head } = door.detach()
-        const error = message.type === 'NewVisitorConnResp' ? message.error : message.type
-        if (error !== '') reject(new Error(error))
-        const cipher = flags.use_encryption ? { key: deriveKey(workerCrypto, KEY) } : {}
-        resolve(wrap(prefixed(stream, head), { ...cipher, compression: flags.use_compression }, workerCrypto))
-      },
-      onClose: (error) => reject(error ?? new Error('closed')),
-    })
-    const sign_key = privilegeKey(workerCrypto, key, 7)
-    door.send({ type: 'NewVisitorConn', run_id: visitor.runId, proxy_name: name, timestamp: 7, sign_key, ...flags })
-  })
-}
-
-const PLAIN: Flags = { use_encryption: false, use_compression: false }
+const PLAIN: SecretFlags = { use_encryption: false, use_compression: false }
 
 describe('stcp through the hub', () => {
   it.each([

@@ -16,6 +16,7 @@ import {
   Lines,
   startClient,
 } from '../e2e/client-rig.ts'
+import { hasV2 } from './stock.ts'
 
 const frps = join(process.env['FRP_BIN'] ?? '', 'frps')
 const hasFrps = process.env['FRP_BIN'] !== undefined && existsSync(frps)
@@ -29,6 +30,7 @@ const TRANSPORTS = {
   websocket: { protocol: 'websocket', tls: { enable: false } },
   'websocket with TLS inside': { protocol: 'websocket' },
 }
+const WIRES = hasV2(frps) ? (['v1', 'v2'] as const) : (['v1'] as const)
 const WRAPPINGS = {
   plain: {},
   encrypted: { useEncryption: true },
@@ -101,8 +103,12 @@ describe.skipIf(!hasFrps)('our client at a stock frps', () => {
       })
       afterAll(() => cleanUp.run())
 
-      for (const [transport, keys] of Object.entries(TRANSPORTS)) {
-        it(`carries tcp, udp and http over ${transport}, wrapped in every way`, { timeout: 30_000 }, async () => {
+      for (const [transport, keys, wireProtocol] of Object.entries(TRANSPORTS).flatMap(([name, keys]) =>
+        WIRES.map((wire) => [name, keys, wire] as const),
+      )) {
+        it(`carries tcp, udp and http over ${transport}, wire ${wireProtocol}, wrapped in every way`, {
+          timeout: 30_000,
+        }, async () => {
           const own = new CleanUp()
           const ports = await freePorts(Object.keys(WRAPPINGS).length)
           const cases = Object.entries(WRAPPINGS).flatMap(([wrapping, wrap], i) =>
@@ -114,7 +120,7 @@ describe.skipIf(!hasFrps)('our client at a stock frps', () => {
               serverPort: relay.port,
               user: 'me',
               auth: { token: TOKEN, additionalScopes: ['HeartBeats', 'NewWorkConns'] },
-              transport: { tcpMux, heartbeatInterval: 1, heartbeatTimeout: 20, ...keys },
+              transport: { tcpMux, heartbeatInterval: 1, heartbeatTimeout: 20, wireProtocol, ...keys },
               proxies: cases.map(({ type, name, wrap, remotePort }) => ({
                 type,
                 name,

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { askUdp, CleanUp, converse, echoHttp, echoTcp, echoUdp, freePorts, Lines } from '../e2e/client-rig.ts'
 import { startRelay, type TestServer } from '../e2e/frps-rig.ts'
+import { hasV2 } from './stock.ts'
 
 const frpc = join(process.env['FRP_BIN'] ?? '', 'frpc')
 const hasFrpc = process.env['FRP_BIN'] !== undefined && existsSync(frpc)
@@ -26,6 +27,7 @@ const TRANSPORTS = {
   ],
   wss: ['transport.protocol = "wss"'],
 }
+const WIRES = hasV2(frpc) ? (['v1', 'v2'] as const) : (['v1'] as const)
 const WRAPPINGS = {
   plain: [],
   encrypted: ['transport.useEncryption = true'],
@@ -77,12 +79,12 @@ describe.skipIf(!hasFrpc)('stock frpc at our relay', () => {
   afterEach(() => cleanUp.run())
 
   const cases = Object.entries(TRANSPORTS).flatMap(([name, lines]) =>
-    [true, false].map((tcpMux) => ({ name, lines, tcpMux })),
+    [true, false].flatMap((tcpMux) => WIRES.map((wire) => ({ name, lines, tcpMux, wire }))),
   )
   it.each(cases)(
-    'carries tcp, udp and http over $name, tcpMux $tcpMux',
+    'carries tcp, udp and http over $name, tcpMux $tcpMux, wire $wire',
     { timeout: 30_000 },
-    async ({ lines: transport, tcpMux }) => {
+    async ({ lines: transport, tcpMux, wire }) => {
       const ports = await freePorts(NAMES.length)
       const proxies = NAMES.flatMap((name, index) => {
         const wrapping = WRAPPINGS[name]
@@ -97,6 +99,7 @@ describe.skipIf(!hasFrpc)('stock frpc at our relay', () => {
         `serverPort = ${relay.server.bindPort}`,
         'auth.additionalScopes = ["HeartBeats", "NewWorkConns"]',
         `transport.tcpMux = ${tcpMux}`,
+        ...wireLines(wire),
         ...transport,
         ...proxies,
       ])
@@ -115,11 +118,16 @@ describe.skipIf(!hasFrpc)('stock frpc at our relay', () => {
     },
   )
 
-  it('tells a wrong token in words of frp', async () => {
-    const client = startFrpc(cleanUp, [`serverPort = ${relay.server.bindPort}`], 'wrong')
+  it.each(WIRES)('tells a wrong token in words of frp, wire %s', async (wire) => {
+    const client = startFrpc(cleanUp, [`serverPort = ${relay.server.bindPort}`, ...wireLines(wire)], 'wrong')
     await client.waitFor("token in login doesn't match token from configuration")
   })
 })
+
+/** A stock frpc older than 0.69 knows no such key. */
+function wireLines(wire: (typeof WIRES)[number]): string[] {
+  return wire === 'v1' ? [] : [`transport.wireProtocol = "${wire}"`]
+}
 
 function proxy(name: string, type: string, port: number, lines: readonly string[]): string[] {
   return ['[[proxies]]', `name = "${name}"`, `type = "${type}"`, `localPort = ${port}`, ...lines]
