@@ -82,6 +82,8 @@ export class Connection implements StreamHandler {
   /** A first message was accepted. */
   isAccepted = false
   private isClosed = false
+  /** A hello was refused; the peer was told, and closes. */
+  private refusal: FrpError | undefined
   /** Streams whose first message has not come. */
   private opening = 0
   private pongWaiters: { id: number; answered: () => void }[] = []
@@ -95,7 +97,7 @@ export class Connection implements StreamHandler {
   start(head?: Uint8Array): void {
     const { handshakeMs } = this.options
     this.deadline = this.options.runtime.after(handshakeMs, () =>
-      this.close(new FrpError('TIMEOUT', `no login within ${handshakeMs / 1000} s`)),
+      this.close(this.refusal ?? new FrpError('TIMEOUT', `no login within ${handshakeMs / 1000} s`)),
     )
     this.link.attach(this, head)
   }
@@ -270,7 +272,6 @@ export class Connection implements StreamHandler {
   private openStream(stream: ByteStream, head?: Uint8Array): void {
     let isFirst = true
     let suite: Suite | undefined
-    let refusal: FrpError | undefined
     this.opening += 1
     const { handshakeMs } = this.options
     const deadline = this.options.runtime.after(handshakeMs, () =>
@@ -290,7 +291,7 @@ export class Connection implements StreamHandler {
       }
       // As frps does: the Login behind it is not read any more.
       opened()
-      refusal = answer.error
+      this.refusal = answer.error
       channel.end()
     })
     // Paused, so that no message can come before `channel` is there to answer it.
@@ -308,7 +309,8 @@ export class Connection implements StreamHandler {
           if (isFirst) opened()
           // The session says itself why it ended, right after its streams.
           if (this.session?.isClosed === true) return
-          if (!this.isAccepted && (refusal ?? error) !== undefined) this.close(asFrpError(refusal ?? error))
+          const reason = this.refusal ?? error
+          if (!this.isAccepted && reason !== undefined) this.close(asFrpError(reason))
           else if (stream === this.link) this.closed(error)
         },
       },

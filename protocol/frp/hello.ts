@@ -1,9 +1,9 @@
-import { FrpError } from '../../contract/errors.ts'
+import { FrpError, messageOf } from '../../contract/errors.ts'
 import type { Crypto } from '../../contract/runtime.ts'
 import { AEAD_ALGORITHMS, type Suite } from './aead.ts'
 import type { AeadAlgorithm } from './aead-direction.ts'
 import { bytes, flag, type Givens, list, Shape, struct, text, type Values, wrong } from './fields.ts'
-import { JsonObject, readJson } from './json.ts'
+import { type JsonNode, JsonObject, readJson } from './json.ts'
 
 /** What a relay says of a hello that it refuses; the text is frp's. */
 export interface HelloRefusal {
@@ -124,13 +124,21 @@ function readClientHello(payload: Uint8Array): Values<typeof CLIENT_FIELDS> {
 }
 
 function read(name: string, shape: typeof clientShape | typeof serverShape, payload: Uint8Array): unknown {
-  const node = readJson(payload)
+  const node = json(name, payload)
   const hello: Record<string, unknown> = {}
   shape.zero(hello)
   if (node instanceof JsonObject) shape.read(node, name, hello)
   // Go takes `null` for a hello that says nothing.
   else if (node !== null) throw wrong(name, 'an object', node)
   return hello
+}
+
+function json(name: string, payload: Uint8Array): JsonNode {
+  try {
+    return readJson(payload)
+  } catch (error) {
+    throw new FrpError('MESSAGE_JSON', `${name}: ${messageOf(error)}`, { cause: error })
+  }
 }
 
 function serverPayload(hello: Givens<typeof SERVER_FIELDS>): Uint8Array {

@@ -1,8 +1,12 @@
 import { readdirSync, readlinkSync } from 'node:fs'
 import fc from 'fast-check'
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
+import { nodeCrypto } from '../../node/crypto.ts'
 import { socketStream } from '../../node/socket.ts'
+import { clientHello } from '../../protocol/frp/hello.ts'
+import { withMagic } from '../../protocol/frp/opening.ts'
 import { encodeV1 } from '../../protocol/frp/v1.ts'
+import { CLIENT_HELLO, encodeV2, frameV2 } from '../../protocol/frp/v2.ts'
 import { CleanUp, converse, echoHttp, echoTcp, listenTcp, startClient } from '../e2e/client-rig.ts'
 import { dataFrame, logIn, loginFrame, loginMessage, rawMessage, yamux } from './hostile-client.ts'
 import { type Carrier, frame, hostile, upgrade } from './hostile-peer.ts'
@@ -33,6 +37,14 @@ function socketCount(): number {
   }).length
 }
 
+/** A login of wire protocol v2, and an empty record of nobody behind it. */
+function v2Login(): Buffer {
+  const hello = withMagic(
+    frameV2(CLIENT_HELLO, clientHello({ transport: 'tcp', tls: false, tcpMux: true }, nodeCrypto)),
+  )
+  return Buffer.concat([hello, encodeV2(loginMessage()), Buffer.alloc(12), Buffer.of(0, 0, 0, 16), Buffer.alloc(16)])
+}
+
 /** Real conversations of clients and users: what is mutated. */
 const SESSIONS: readonly { carrier: Carrier; bytes: Buffer }[] = [
   { carrier: 'tcp', bytes: Buffer.from(encodeV1(loginMessage())) },
@@ -47,6 +59,9 @@ const SESSIONS: readonly { carrier: Carrier; bytes: Buffer }[] = [
   { carrier: 'websocket', bytes: frame(loginFrame()) },
   { carrier: 'websocket', bytes: Buffer.concat([frame(loginFrame(), { isFinal: false }), frame(yamux(2, 1, 0, 1), { opcode: 0 }), frame(Buffer.from('\u0003\u00e8'), { opcode: 8 })]) },
   { carrier: 'websocket', bytes: frame(Buffer.from(encodeV1(loginMessage()))) },
+  { carrier: 'tcp', bytes: v2Login() },
+  { carrier: 'tcp', bytes: dataFrame(1, v2Login(), 1) },
+  { carrier: 'websocket', bytes: frame(dataFrame(1, v2Login(), 1)) },
 ] // biome-ignore format: a table
 
 interface Mutation {
