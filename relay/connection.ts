@@ -282,18 +282,21 @@ export class Connection implements StreamHandler {
       this.opening -= 1
       deadline.cancel()
     }
-    const opening = new Opening((payload) => {
-      const answer = answerHello(payload, this.options.runtime.crypto)
-      channel.sendFrame(frameV2(SERVER_HELLO, answer.payload))
-      if ('suite' in answer) {
-        suite = answer.suite
-        return
-      }
-      // As frps does: the Login behind it is not read any more.
-      opened()
-      this.refusal = answer.error
-      channel.end()
-    })
+    const opening = new Opening(
+      (payload) => {
+        const answer = answerHello(payload, this.options.runtime.crypto)
+        channel.sendFrame(frameV2(SERVER_HELLO, answer.payload))
+        if ('suite' in answer) {
+          suite = answer.suite
+          return
+        }
+        // As frps does: the Login behind it is not read any more.
+        opened()
+        this.refusal = answer.error
+        channel.end()
+      },
+      this.isAccepted ? undefined : this.options.bytesBeforeLogin,
+    )
     // Paused, so that no message can come before `channel` is there to answer it.
     stream.pause()
     const channel = new MessageChannel(

@@ -17,10 +17,15 @@ export function codecOf(wire: WireProtocol): MessageCodec {
 export class Opening implements MessageCodec {
   private codec: MessageCodec | undefined
   private readonly onHello: (payload: Uint8Array) => void
+  private readonly maxFrameBytes: number
 
-  /** `onHello` gets the payload of a ClientHello, of which it may keep a copy. */
-  constructor(onHello: (payload: Uint8Array) => void) {
+  /**
+   * `onHello` gets the payload of a ClientHello, of which it may keep a copy. `maxFrameBytes`: a longer frame of v2
+   * is refused at its head, for strangers should make nobody hold what a client may (v1 allows less to all).
+   */
+  constructor(onHello: (payload: Uint8Array) => void, maxFrameBytes = Number.POSITIVE_INFINITY) {
     this.onHello = onHello
+    this.maxFrameBytes = maxFrameBytes
   }
 
   /** v1 until the magic of v2 came. */
@@ -34,7 +39,10 @@ export class Opening implements MessageCodec {
 
   frameLength(bytes: Uint8Array): number | undefined {
     if (this.codec === undefined && bytes.length > 0 && bytes[0] !== V2_MAGIC[0]) this.codec = v1
-    return this.codec === undefined ? magicLength(bytes) : this.codec.frameLength(bytes)
+    if (this.codec === undefined) return magicLength(bytes)
+    const length = this.codec.frameLength(bytes)
+    if (this.codec === v1 || length === undefined || length <= this.maxFrameBytes) return length
+    throw new FrpError('MESSAGE_LENGTH', `first v2 frame of ${length} bytes, at most ${this.maxFrameBytes} here`)
   }
 
   decode(frame: Uint8Array): Message | undefined {

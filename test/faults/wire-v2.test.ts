@@ -95,6 +95,22 @@ describe('a stranger who speaks v2', () => {
     }
   })
 
+  it('is refused a frame that is longer than what strangers may have held, a client is not', async () => {
+    const relay = await hostRelay(cleanUp, { bytesBeforeLogin: 20_000 })
+    const metas = { long: 'x'.repeat(20_000) }
+    const peer = await play(
+      relay,
+      'tcp',
+      opened(frameV2(CLIENT_HELLO, HELLO), encodeV2({ type: 'Login', metas }).subarray(0, 8)),
+    )
+    await relay.lines.waitFor('bytes, at most 20000 here')
+    await peer.closed()
+    const { peer: client, out, cipher } = await loggedIn(relay)
+    cipher.write(encodeV2({ type: 'NewProxy', proxy_name: 'p', proxy_type: 'stcp', metas }))
+    client.raw(out.bytes)
+    await relay.lines.waitFor('new proxy [p] type [stcp] success')
+  })
+
   it('may stop in the middle of any frame: nothing is kept of it', async () => {
     const relay = await hostRelay(cleanUp)
     const honest = await logIn(cleanUp, relay.port)
