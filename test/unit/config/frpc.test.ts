@@ -367,12 +367,12 @@ describe('includes', () => {
 describe('what a client has not yet', () => {
   it('is accepted with a line each', () => {
     const { warnings } = completeFrpc({
-      transport: { protocol: 'quic', wireProtocol: 'v2' },
+      transport: { protocol: 'quic' },
       webServer: { port: 7400 },
       visitors: [{ name: 'v', type: 'stcp', serverName: 's', bindPort: 1 }],
       proxies: [{ name: 'p', type: 'tcp', plugin: { type: 'virtual_net' } }],
     })
-    expect(warnings).toHaveLength(4)
+    expect(warnings).toHaveLength(3)
     for (const line of warnings) expect(line).toContain('not built yet')
   })
 })
