@@ -18,6 +18,7 @@ import { listenForNames, type NameListeners, sharesHttpsPort } from './https-sni
 import { listenTcp, portOf } from './listen.ts'
 import { notFoundPage } from './not-found-page.ts'
 import { type Doors, PortMux } from './port-mux.ts'
+import { openSshGateway, type SshGateway } from './ssh/gateway.ts'
 import { openTcpPort, type UserPortOptions } from './tcp.ts'
 import { openUdpPort } from './udp.ts'
 import { openWebServer } from './web-server.ts'
@@ -40,6 +41,8 @@ export interface RunningServer {
   readonly tcpmuxPort: number | undefined
   /** Undefined: there is no web server. */
   readonly webServerPort: number | undefined
+  /** Undefined: there is no gateway for `ssh -R`. */
+  readonly sshPort: number | undefined
   /** Stops listening, ends all connections; resolves when the last one is gone, at the latest after half a second. */
   close(): Promise<void>
 }
@@ -77,6 +80,7 @@ export async function startServer(options: FrpsOptions, runtime: Runtime): Promi
   }
   let names: NameListeners | undefined
   let web: WebListener | undefined
+  let ssh: SshGateway | undefined
   try {
     const bound = await listeners.open({
       error: 'create server listener error',
@@ -86,6 +90,7 @@ export async function startServer(options: FrpsOptions, runtime: Runtime): Promi
       isForClients: true,
     })
     log.info(`frps tcp listen on ${formatAddress(bindAddr, bound)}`)
+    if (options.sshTunnelGateway.bindPort > 0) ssh = await openSshGateway(relay, runtime, limit)
     names = await listenForNames(relay, userPort)
     let vhost: number | undefined
     if (vhostHTTPPort > 0) {
@@ -103,13 +108,16 @@ export async function startServer(options: FrpsOptions, runtime: Runtime): Promi
       vhostHttpsPort: isHttpsShared ? bound : names.vhostHttps?.port,
       tcpmuxPort: names.tcpmux?.port,
       webServerPort: web?.port,
+      sshPort: ssh?.port,
       close: () => {
+        ssh?.close()
         names?.close()
         web?.close()
         return closeAll(listeners, relay, limit)
       },
     }
   } catch (error) {
+    ssh?.close()
     names?.close()
     web?.close()
     listeners.close()

@@ -19,6 +19,11 @@ export interface PeerInfo {
   local?: { ip: string; port: number }
   /** Called when a first message of the connection was accepted: bounds for strangers may be raised. */
   onAccepted?: () => void
+  /**
+   * Who it is was shown already (frp: always_auth_pass): no token is asked for. Only what runs in this process may
+   * say so, never the wire.
+   */
+  alwaysAuthPass?: boolean
 }
 
 export interface PortListener {

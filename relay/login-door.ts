@@ -9,7 +9,7 @@ import type { MessageChannel } from '../protocol/frp/message-channel.ts'
 import type { Login } from '../protocol/frp/messages.ts'
 import type { ByteStream } from '../protocol/stream/byte-stream.ts'
 import { prefixed } from '../protocol/stream/prefixed.ts'
-import type { Principal, Verifier } from './auth.ts'
+import { ALWAYS_PASS, type Principal, type Verifier } from './auth.ts'
 import type { Connection, OpenedStream } from './connection.ts'
 import { Control, type ControlCipher, type ControlOptions, type ControlState } from './control.ts'
 import { formatAddress } from './ingress.ts'
@@ -76,7 +76,7 @@ export class LoginDoor {
         }
         this.checkFirst(connection)
         this.checkNames(login)
-        return this.options.verifier.verifyLogin(login)
+        return this.verifierOf(connection).verifyLogin(login)
       },
       (principal) => {
         // It may have been asked for elsewhere, and time went by.
@@ -239,13 +239,17 @@ export class LoginDoor {
     this.takenOverMs.delete(runId)
   }
 
+  private verifierOf({ peer }: Connection): Verifier {
+    return peer.alwaysAuthPass === true ? ALWAYS_PASS : this.options.verifier
+  }
+
   private controlOptions(connection: Connection): ControlOptions {
     const { options } = this.options
     const heartbeatSeconds = options.transport.heartbeatTimeout
     return {
       runtime: this.runtime,
       log: this.runtime.log,
-      verifier: this.options.verifier,
+      verifier: this.verifierOf(connection),
       connection,
       heartbeatTimeoutMs: heartbeatSeconds > 0 ? heartbeatSeconds * 1000 : undefined,
       userConnTimeoutMs: options.userConnTimeout * 1000,

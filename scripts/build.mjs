@@ -13,6 +13,25 @@ const executables = {
   'edgefrp.js': 'scripts/edgefrp.ts',
 }
 
+/**
+ * ssh2 without what the gateway has no use for, 40 % of it: native helpers (what a user has lying about must not change
+ * how we run), its client, agents, SFTP, key making, and the cipher of keys with a passphrase.
+ */
+const leanSsh2 = {
+  name: 'lean-ssh2',
+  setup({ onResolve, onLoad }) {
+    const absent = (filter, contents) => {
+      onResolve({ filter }, ({ path, importer }) =>
+        importer.includes('ssh2') ? { path, namespace: contents } : undefined,
+      )
+      onLoad({ filter: /.*/, namespace: contents }, () => ({ contents, loader: 'js' }))
+    }
+    absent(/^cpu-features$|\.node$/, "throw new Error('not in the bundle')")
+    absent(/^\.\/(client|agent|http-agents|keygen)\.js$|^bcrypt-pbkdf$/, 'module.exports = {}')
+    absent(/protocol\/SFTP\.js$/, 'module.exports = { SFTP: class SFTP {} }')
+  },
+}
+
 writeFileSync(join(root, 'dashboard/pages.ts'), pagesModule())
 rmSync(dist, { recursive: true, force: true })
 mkdirSync(dist, { recursive: true })
@@ -42,6 +61,7 @@ for (const [name, entry] of Object.entries(executables)) {
       'process.env.WS_NO_BUFFER_UTIL': '"1"',
       'process.env.WS_NO_UTF_8_VALIDATE': '"1"',
     },
+    plugins: [leanSsh2],
     logLevel: 'warning',
   })
   // `import.meta.url` would be empty in the bundle, and esbuild says so only in a warning.

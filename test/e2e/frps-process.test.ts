@@ -20,6 +20,7 @@ beforeAll(async () => {
     platform: 'node',
     format: 'cjs',
     target: 'node20',
+    external: ['cpu-features'],
     logLevel: 'silent',
   })
 })

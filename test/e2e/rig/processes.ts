@@ -30,6 +30,7 @@ export class Executables {
       platform: 'node',
       format: 'cjs',
       target: 'node20',
+      external: ['cpu-features'],
       logLevel: 'silent',
     })
     return made
