@@ -14,6 +14,12 @@ export const ANSWER_MS = 20_000
 /** frp, startErrTimeout: a refused proxy is asked for again. */
 const REFUSED_RETRY_MS = 30_000
 
+/**
+ * From CloseProxy to the line about the check that failed: nothing answers that the relay has taken the proxy back, and
+ * who takes the line as the cue to send users must not outrun it.
+ */
+const FAILURE_TOLD_MS = 50
+
 /** A work connection that the relay started for one of our proxies; nobody reads it until it is attached. */
 export interface WorkConn {
   stream: ByteStream
@@ -169,15 +175,16 @@ export class ProxyOffer {
   }
 
   private checked(isHealthy: boolean): void {
+    const { log, runtime, send } = this.parts
     if (isHealthy) {
-      this.parts.log.info('health check success')
+      log.info('health check success')
       if (this.phase === 'new' || this.phase === 'check failed') this.ask()
       return
     }
-    this.parts.log.info('health check failed')
+    runtime.after(FAILURE_TOLD_MS, () => log.info('health check failed'))
     if (this.phase !== 'running' && this.phase !== 'wait start' && this.phase !== 'start error') return
     this.retry?.cancel()
-    this.parts.send({ type: 'CloseProxy', proxy_name: this.wireName })
+    send({ type: 'CloseProxy', proxy_name: this.wireName })
     this.phase = 'check failed'
   }
 }
