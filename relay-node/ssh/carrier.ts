@@ -62,11 +62,12 @@ export class Carrier {
     this.waiting.add(passenger)
   }
 
-  /** Runs `write`, which gives ssh2 so many bytes, and notices when they did not get to the socket. */
-  write(length: number, write: () => void): void {
+  /** Runs `write`, which answers whether ssh2 took all of so many bytes, and notices when they did not get to the socket. */
+  write(length: number, write: () => boolean): boolean {
     const before = this.socket.bytesWritten
-    write()
-    if (this.socket.bytesWritten - before < length) this.isRekeying = true
+    const isTaken = write()
+    if (isTaken && this.socket.bytesWritten - before < length) this.isRekeying = true
+    return isTaken
   }
 
   /** A passenger holds so many bytes more, or less; past the bound the one that holds most has to go. */

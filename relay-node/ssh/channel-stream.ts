@@ -90,14 +90,15 @@ export class ChannelStream implements ByteStream, Passenger {
 
   /** True: ssh2 has copied it into packets. False: the peer's window is used up, and ssh2 keeps the rest. */
   private send(chunk: Uint8Array): boolean {
-    this.carrier.write(chunk.length, () => {
+    const isTaken = this.carrier.write(chunk.length, () => {
       this.channel.write(chunk, () => {
         if (this.isLentToChannel && this.lent === chunk) this.drained()
       })
+      return this.channel.writableLength === 0
     })
-    this.isLentToChannel = this.channel.writableLength > 0
-    this.lent = this.isLentToChannel ? chunk : undefined
-    return !this.isLentToChannel
+    this.isLentToChannel = !isTaken
+    this.lent = isTaken ? undefined : chunk
+    return isTaken
   }
 
   private drained(): void {

@@ -90,6 +90,8 @@ export class Tunnel {
   }
 
   private onSession(session: Session): void {
+    // ssh2 knows its sessions by the name of their class, which a bundler may have changed.
+    Object.defineProperty(session.constructor, 'name', { value: 'Session' })
     let isRaw = false
     session.on('pty', (accept) => {
       isRaw = true

@@ -76,7 +76,10 @@ describe('the command of an ssh client', () => {
         'strconv.ParseInt: parsing "99999999999999999999": value out of range',
     ],
     ['tcp --metadatas a', 'invalid argument "a" for "--metadatas" flag: a must be formatted as key=value'],
-    ['tcp --metadatas a=1,b,c=', 'invalid argument "a=1,b,c=" for "--metadatas" flag: b must be formatted as key=value'],
+    [
+      'tcp --metadatas a=1,b,c=',
+      'invalid argument "a=1,b,c=" for "--metadatas" flag: b must be formatted as key=value',
+    ],
     [
       'stcp --allow_users=a"b',
       'invalid argument "a\\"b" for "--allow-users" flag: parse error on line 1, column 2: bare " in non-quoted-field',
