@@ -69,3 +69,34 @@ function joined(chunks: readonly Uint8Array[]): Uint8Array {
   if (chunks.length === 1 && only !== undefined) return only
   return new Uint8Array(Buffer.concat(chunks))
 }
+
+/** Holds the first bytes of a connection for as long as they may become `expected`. */
+export class Prefix {
+  private readonly expected: Uint8Array
+  private readonly held: Uint8Array
+  private count = 0
+  private isDecided = false
+
+  constructor(expected: Uint8Array) {
+    this.expected = expected
+    this.held = new Uint8Array(expected.length)
+  }
+
+  /** True: it is. Undefined: more is needed. Else it is not, and these are the bytes so far that were not given yet. */
+  feed(chunk: Uint8Array): true | undefined | Uint8Array {
+    if (this.isDecided) return chunk
+    const part = chunk.subarray(0, this.expected.length - this.count)
+    const isSame = part.every((byte, i) => byte === this.expected[this.count + i])
+    if (!isSame) {
+      this.isDecided = true
+      if (this.count === 0) return chunk
+      const all = new Uint8Array(this.count + chunk.length)
+      all.set(this.held.subarray(0, this.count))
+      all.set(chunk, this.count)
+      return all
+    }
+    this.held.set(part, this.count)
+    this.count += part.length
+    return this.count === this.expected.length ? true : undefined
+  }
+}

@@ -9,7 +9,8 @@ import { type Fields, type HeadLimits, HeadReader, type RequestHead, readRequest
 import type { Link } from '../protocol/stream/byte-stream.ts'
 import type { Addresses, PeerInfo } from '../relay/ingress.ts'
 import type { Refusals } from '../relay/refusals.ts'
-import { readUntil, type Speech, speechOf } from './first-bytes.ts'
+import { Prefix, readUntil, type Speech, speechOf } from './first-bytes.ts'
+import { H2_PREFACE } from './h2c.ts'
 import { answerAndClose } from './plain-answer.ts'
 import { acceptWebsocket } from './websocket-door.ts'
 
@@ -19,6 +20,8 @@ export interface Doors {
   frp: (link: Link, peer: PeerInfo, head?: Uint8Array) => void
   /** A user of an http proxy; `head` is the connection from its start. Undefined: no vhost on this port. */
   vhost: ((user: Link, addresses: Addresses, head: Uint8Array) => void) | undefined
+  /** The same by HTTP/2 from the first byte; where there is a vhost. */
+  h2c?: (socket: Socket, addresses: Addresses, head: Uint8Array) => void
   /** A user of an https proxy, by TLS that is not the relay's. Absent: no vhost HTTPS on this port. */
   https?: (user: Link, addresses: Addresses, head: Uint8Array) => void
   /** A request to the relay itself; `head` is the connection from its start. */
@@ -62,7 +65,7 @@ interface Arrival {
 }
 
 interface Opening {
-  speech: Speech
+  speech: Speech | 'h2c'
   head?: RequestHead
 }
 
@@ -123,12 +126,15 @@ export class PortMux {
   /** Reads until it is known what the connection speaks, and for HTTP its first head. */
   private async open(socket: Duplex): Promise<{ opening: Opening; bytes: Uint8Array }> {
     const reader = new HeadReader(readRequestHead, this.options.headLimits)
+    const preface = new Prefix(H2_PREFACE)
     let isHttp = false
     const look = (chunk: Uint8Array): Opening | undefined => {
       const speech = isHttp ? 'http' : speechOf(chunk[0] ?? 0)
       if (speech !== 'http') return { speech }
       isHttp = true
-      const found = reader.feed(chunk)
+      const rest = preface.feed(chunk)
+      if (rest === true) return { speech: 'h2c' }
+      const found = rest && reader.feed(rest)
       return found === undefined ? undefined : { speech, head: found.head }
     }
     const { found, bytes } = await readUntil(socket, look)
@@ -140,6 +146,13 @@ export class PortMux {
     const { raw, socket, addresses } = arrival
     const isEncrypted = socket !== raw
     const { head } = opening
+    if (opening.speech === 'h2c') {
+      if (doors.vhost === undefined || doors.h2c === undefined || isEncrypted) {
+        throw new FrpError('HTTP_BAD_REQUEST', 'HTTP/2 where no vhost HTTP is')
+      }
+      doors.h2c(socket, addresses, bytes)
+      return
+    }
     if (head === undefined) {
       if (!isForClients) throw new FrpError('NOT_SUPPORTED', 'no HTTP on the port of vhost HTTP')
       if (isTlsForced && !isEncrypted) throw new FrpError('NOT_SUPPORTED', 'no TLS, which transport.tls.force demands')

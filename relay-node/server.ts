@@ -13,6 +13,7 @@ import { addressesOf } from './addresses.ts'
 import { apiDoor } from './api-door.ts'
 import { clientAddress } from './client-address.ts'
 import { ConnectionLimit, maxConnections } from './connection-limit.ts'
+import { h2cDoor } from './h2c.ts'
 import { acceptHttp, type HttpDoor } from './http-listener.ts'
 import { listenForNames, type NameListeners, sharesHttpsPort } from './https-sni.ts'
 import { listenTcp, portOf } from './listen.ts'
@@ -197,9 +198,12 @@ function doorsOf(relay: Relay, options: FrpsOptions, runtime: Runtime): Doors {
   const app = relayApp(relay, runtime, GUESS_DELAY_MS)
   const api = apiDoor(app)
   const http: HttpDoor = { relay, scheme: 'http', api: app.fetch }
+  const { httpHeadBytes: bytes, httpFields: fields } = options.edgefrp.limits
+  const h2c = h2cDoor({ runtime, headLimits: { bytes, fields }, serve: (user, from) => acceptHttp(http, user, from) })
   return {
     frp: (link, peer, head) => relay.accept(link, peer, head),
     vhost: (user, addresses, head) => acceptHttp(http, user, addresses, head),
+    h2c: (socket, addresses, head) => h2c.accept(socket, head, addresses),
     api: (socket, head) => api.accept(socket, head),
     clientIp: clientAddress(options.edgefrp.trustedProxies),
   }
