@@ -31,6 +31,7 @@ export function sshTunnel(
     client.on('error', (error) => {
       if (!isEstablished) reject(error)
     })
+    client.on('close', () => reject(new Error('the relay closed the connection')))
     client.on('tcp connection', (from, accept, reject) => {
       if (onUser === undefined) reject()
       else onUser(accept(), from)
