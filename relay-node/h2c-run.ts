@@ -47,22 +47,24 @@ export class H2cRun implements ExchangeHandler {
   }
 
   onInformational(head: ResponseHead): void {
-    if (this.isOpen) this.stream.additionalHeaders(headersOf(head))
+    // What cannot be passed is lost: a hint is no answer.
+    if (this.isOpen) isAllowed(() => this.stream.additionalHeaders(headersOf(head)))
   }
 
   onHead(head: ResponseHead, framing: BodyFraming): void {
     const { stream } = this
     if (!this.isOpen) return
     const endStream = framing.type === 'none'
-    try {
-      stream.respond(headersOf(head), { endStream, waitForTrailers: framing.type === 'chunked' })
-    } catch {
-      // Node refuses fields that HTTP/2 does not allow, such as two of a kind that may come once.
+    const options = { endStream, waitForTrailers: framing.type === 'chunked' }
+    if (!isAllowed(() => stream.respond(headersOf(head), options))) {
       this.onError()
       return
     }
     // None are an empty DATA frame that ends the stream.
-    stream.on('wantTrailers', () => stream.sendTrailers(fieldsOf(this.trailers ?? new Fields())))
+    stream.on('wantTrailers', () => {
+      const trailers = fieldsOf(this.trailers ?? new Fields())
+      if (!isAllowed(() => stream.sendTrailers(trailers))) this.onError()
+    })
   }
 
   onBody(slice: Uint8Array): boolean {
@@ -113,6 +115,16 @@ export class H2cRun implements ExchangeHandler {
   }
 }
 
+/** False: Node refuses fields that HTTP/2 does not allow, such as two of a kind that may come once. */
+function isAllowed(send: () => void): boolean {
+  try {
+    send()
+    return true
+  } catch {
+    return false // the service's fields are at fault, and only this answer can be
+  }
+}
+
 function requestOf(headers: IncomingHttpHeaders, hasBody: boolean): OutgoingRequest {
   const method = headers[':method']
   const target = headers[':path']
@@ -125,6 +137,9 @@ function requestOf(headers: IncomingHttpHeaders, hasBody: boolean): OutgoingRequ
     for (const one of Array.isArray(value) ? value : [value]) fields.append(name, one)
   }
   const length = headers['content-length']
+  if (length !== undefined && !/^\d{1,15}$/.test(length)) {
+    throw new FrpError('HTTP_BAD_REQUEST', `Content-Length ${length} in HTTP/2`)
+  }
   const contentLength = length === undefined ? -1 : Number(length)
   return { method, target, fields, isChunked: hasBody && contentLength < 0, contentLength }
 }

@@ -23,7 +23,7 @@ const HTTP_LIKE = ['http', 'https', 'tcpmux'] as const
 const KEY_VALUE = 'key-value pairs (e.g., key1=value1,key2=value2)'
 
 /** frp pkg/config/flags.go with WithSSHMode, sorted as pflag shows them. All of them take a value. */
-export const GATEWAY_FLAGS: readonly GatewayFlag[] = [
+const GATEWAY_FLAGS: readonly GatewayFlag[] = [
   { name: 'allow-users', kind: 'strings', help: 'allow visitor users', types: ['stcp'] },
   { name: 'annotations', kind: 'stringToString', help: `annotation ${KEY_VALUE}` },
   { name: 'client-id', kind: 'string', help: 'unique identifier for this frpc instance' },

@@ -109,6 +109,16 @@ describe('HTTP/2 without TLS on the port of vhost HTTP', () => {
     expect(await answerTo(session.request({ ':path': '/whole' }))).toMatchObject({ body: 'whole', code: 0 })
   })
 
+  it('resets a stream whose answer HTTP/2 cannot say, and nothing else', async () => {
+    const { session } = await relayed((request, response) => {
+      if (request.url === '/two') response.setHeader('content-location', ['/a', '/b'])
+      response.end('said')
+    })
+    const two = await answerTo(session.request({ ':path': '/two' }))
+    expect([two.body, two.code]).toEqual(['', constants.NGHTTP2_INTERNAL_ERROR])
+    expect(await answerTo(session.request({ ':path': '/one' }))).toMatchObject({ body: 'said', code: 0 })
+  })
+
   it('ends the request at the service when the user resets its stream', async () => {
     let onCut: () => void = () => undefined
     const cut = new Promise<void>((resolve) => {
