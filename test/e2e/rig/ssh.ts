@@ -65,6 +65,10 @@ function tunnelOf(client: SshTunnel['client'], session: ClientChannel): SshTunne
   session.on('exit', (code: number) => {
     status = code
   })
+  // As ssh does: the command is over.
+  session.on('close', () => {
+    if (status !== undefined) client.end()
+  })
   const over = new Promise<number | undefined>((resolve) => client.once('close', () => resolve(status)))
   over.then(onChange, onChange)
   let isOver = false
