@@ -7,6 +7,8 @@ import { ClientConfig } from './admin/client-config.ts'
 import { openAdmin } from './admin/server.ts'
 import { Service } from './service.ts'
 import { Visits } from './visit/visits.ts'
+import { LoggedInWay } from './visit/way.ts'
+import { VisitorSet } from './visitors/visitor-set.ts'
 
 /** Longer than any program should run before its process looks once: only to have something open. */
 const IDLE_MS = 2 ** 30
@@ -32,17 +34,26 @@ export async function runService(
       options,
       fileName: configFile,
       read,
-      apply: ({ proxies }) => service.update(proxies),
+      apply: ({ proxies, visitors: others }) => {
+        service.update(proxies)
+        visitors.update(others)
+      },
       log,
     })
     const service = new Service({ ...options, ...config.running }, runtime)
-    const visits = new Visits(options, service, runtime)
+    const own = new LoggedInWay(runtime)
+    service.onControl = own.use
+    const visits = new Visits(options, own, runtime)
+    const visitors = new VisitorSet(options.user, own, runtime)
     signal.addEventListener('abort', () => service.close(), { once: true })
     const admin =
       options.webServer.port > 0 ? await openAdmin(options.webServer, adminParts(service, config, runtime)) : undefined
     visits.start()
+    visitors.update(config.running.visitors)
     await service.run().finally(() => {
+      visitors.close()
       visits.close()
+      own.close()
       admin?.close()
     })
   } finally {

@@ -26,7 +26,18 @@ export const FRPC_NOT_BUILT: readonly NotBuilt<FrpcOptions>[] = [
   },
   { test: (o) => o.transport.wireProtocol === 'v2', text: 'transport.wireProtocol v2 is not built yet: v1 is spoken' },
   { test: (o) => o.virtualNet.address !== '', text: 'virtualNet is not built yet: no interface is made' },
-  { test: (o) => o.visitors.length > 0, text: 'visitors are not built yet: no local port is opened for them' },
+  {
+    test: (o) => o.proxies.some((proxy) => proxy.type === 'xtcp'),
+    text: 'proxies of type xtcp are not offered, for there is no QUIC and no KCP: use stcp',
+  },
+  {
+    test: (o) => o.visitors.some((visitor) => visitor.type === 'xtcp' && visitor.fallbackTo === ''),
+    text: 'a visitor of type xtcp without fallbackTo leads nowhere, for there is no QUIC and no KCP: use stcp',
+  },
+  {
+    test: (o) => o.visitors.some((visitor) => visitor.plugin !== undefined),
+    text: 'plugins of visitors are not built: such a visitor does not start',
+  },
   {
     test: (o) => o.proxies.some((proxy) => proxy.plugin?.type === 'virtual_net'),
     text: 'plugin virtual_net is not built yet: such a proxy has no service',

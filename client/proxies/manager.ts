@@ -8,6 +8,7 @@ import type { NewProxyResp, Outgoing, StartWorkConn } from '../../protocol/frp/m
 import type { WrapOptions } from '../../protocol/frp/wrap.ts'
 import type { ByteStream } from '../../protocol/stream/byte-stream.ts'
 import { TokenBucket } from '../../protocol/stream/throttle.ts'
+import { NO_TUNNEL } from '../nathole/no-tunnel.ts'
 import { PluginBackend } from '../plugins/table.ts'
 import { type Backend, type Phase, ProxyOffer } from './proxy.ts'
 import { TcpBackend } from './tcp.ts'
@@ -139,7 +140,7 @@ export class ProxyManager {
       case 'sudp':
         return new UdpBackend({ config, runtime, log, wrapping, packetSize: this.parts.udpPacketSize })
       case 'xtcp':
-        return 'proxy type xtcp is not built yet'
+        return `${NO_TUNNEL}; use stcp`
       case 'tcp':
       case 'http':
       case 'https':
