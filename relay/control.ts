@@ -2,10 +2,21 @@ import { FrpError, messageOf } from '../contract/errors.ts'
 import type { Deadline, Log, Runtime } from '../contract/runtime.ts'
 import type { CipherStream } from '../protocol/frp/cipher.ts'
 import { MessageChannel } from '../protocol/frp/message-channel.ts'
-import type { CloseProxy, Login, Message, NewProxy, Outgoing, Ping } from '../protocol/frp/messages.ts'
+import type {
+  CloseProxy,
+  Login,
+  Message,
+  NatHoleClient,
+  NatHoleReport,
+  NatHoleVisitor,
+  NewProxy,
+  Outgoing,
+  Ping,
+} from '../protocol/frp/messages.ts'
 import type { Principal, Verifier } from './auth.ts'
 import type { Connection } from './connection.ts'
 import { clientText, endText, lineText } from './error-text.ts'
+import type { NatHolePeer, Rendezvous } from './nathole/rendezvous.ts'
 import { ProxySet, type ProxySetOptions } from './proxy-set.ts'
 import type { SavedControl } from './saved.ts'
 import { onVerdict } from './verdict.ts'
@@ -67,6 +78,9 @@ export class Control {
     NewProxy: (message) => this.onNewProxy(message as NewProxy), // the table's key is the message's type
     CloseProxy: (message) => this.onCloseProxy(message as CloseProxy),
     Ping: (message) => this.onPing(message as Ping),
+    NatHoleVisitor: (message) => this.natHoles.visit(message as NatHoleVisitor, this.natHolePeer),
+    NatHoleClient: (message) => this.natHoles.answer(message as NatHoleClient, this.natHolePeer),
+    NatHoleReport: (message) => this.natHoles.report(message as NatHoleReport, this.natHolePeer),
   }
 
   constructor(state: ControlState, options: ControlOptions) {
@@ -160,6 +174,15 @@ export class Control {
     this.proxies.closeAll()
     this.log.info(error === undefined ? 'client exit success' : `client exit: ${endText(error)}`)
     this.options.onClose(this, error)
+  }
+
+  private get natHoles(): Rendezvous {
+    return this.options.proxies.context.natHoles
+  }
+
+  private get natHolePeer(): NatHolePeer {
+    const { user, state, connection } = this
+    return { user, ip: connection.peer.ip, runId: state.runId, send: (message) => this.send(message) }
   }
 
   private onMessage(message: Message): void {
