@@ -89,10 +89,10 @@ async function run(args: readonly string[], stopping: AbortController): Promise<
     root.addCommand(command.action(attempt(() => runQuick(config(), reading(), signal))))
     const visitorType = QUICK_VISITOR_TYPES.find((known) => known === type)
     if (visitorType === undefined) continue
-    // Its flags come behind it (see `normalizeCommand`), and some are spelled like the proxy's.
-    command.enablePositionalOptions()
     const visitor = newCommand('visitor', `Run frpc with a single ${type} visitor`, QUICK_VISITOR_FLAGS)
-    const visitorConfig = (): object => quickVisitorConfig(visitorType, (flag) => given(visitor, flag))
+    // Flags that both commands know are taken by the first one, wherever they stand.
+    const visitorConfig = (): object =>
+      quickVisitorConfig(visitorType, (flag) => given(visitor, flag) ?? given(command, flag))
     command.addCommand(visitor.action(attempt(() => runQuick(visitorConfig(), reading(), signal))))
   }
   const discover = newCommand('discover', 'Discover nathole information from stun server', NATHOLE_FLAGS)
