@@ -9,6 +9,7 @@ import type { ByteStream } from '../protocol/stream/byte-stream.ts'
 import type { Carrier } from './carrier.ts'
 import type { Credentials } from './credentials.ts'
 import type { Accepted } from './login.ts'
+import { NatHoleLine } from './nathole/nat-hole-line.ts'
 import { ProxyManager } from './proxies/manager.ts'
 import { WorkConns } from './work-conns.ts'
 
@@ -36,6 +37,8 @@ export interface ControlParts {
 /** One session with a relay: its messages, its work connections, its proxies (frp, client/control.go). */
 export class Control {
   readonly manager: ProxyManager
+  /** Questions about holes, of xtcp. */
+  readonly natHoles: NatHoleLine
   private readonly parts: ControlParts
   private readonly workConns: WorkConns
   private readonly channel: MessageChannel
@@ -51,12 +54,15 @@ export class Control {
     this.parts = parts
     this.lastPongMs = runtime.monotonicMs()
     const key = deriveKey(runtime.crypto, server.auth.token)
+    this.natHoles = new NatHoleLine(runtime, (message) => this.channel.send(message))
     this.manager = new ProxyManager({
       runtime,
       log,
       user: options.user,
       key,
       udpPacketSize: options.udpPacketSize,
+      stunServer: options.natHoleStunServer,
+      natHoles: this.natHoles,
       halfClose: accepted.features.has('half-close'),
       send: (message) => this.channel.send(message),
       onChange: parts.onChange,
@@ -144,6 +150,9 @@ export class Control {
         break
       case 'NewProxyResp':
         this.manager.answered(message)
+        break
+      case 'NatHoleResp':
+        this.natHoles.answered(message)
         break
       case 'Pong':
         this.ponged(message.error)

@@ -1,6 +1,7 @@
 import type { FrpcOptions } from '../config/frpc.ts'
 import type { Log, Runtime } from '../contract/runtime.ts'
 import { createLog } from '../node/log.ts'
+import { loadQuic } from '../node/quic.ts'
 import { nodeRuntime } from '../node/runtime.ts'
 import { resolveToken } from '../node/value-source.ts'
 import { ClientConfig } from './admin/client-config.ts'
@@ -30,6 +31,7 @@ export async function runService(
     await Promise.race([resolveTokens(options, log), aborted(signal)])
     if (signal.aborted) return
     const runtime = nodeRuntime(log)
+    await loadQuic()
     const config = new ClientConfig({
       options,
       fileName: configFile,
@@ -44,7 +46,7 @@ export async function runService(
     const own = new LoggedInWay(runtime)
     service.onControl = own.use
     const visits = new Visits(options, own, runtime)
-    const visitors = new VisitorSet(options.user, own, runtime)
+    const visitors = new VisitorSet(options, own, runtime)
     signal.addEventListener('abort', () => service.close(), { once: true })
     const admin =
       options.webServer.port > 0 ? await openAdmin(options.webServer, adminParts(service, config, runtime)) : undefined

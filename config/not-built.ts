@@ -27,14 +27,6 @@ export const FRPC_NOT_BUILT: readonly NotBuilt<FrpcOptions>[] = [
   { test: (o) => o.transport.wireProtocol === 'v2', text: 'transport.wireProtocol v2 is not built yet: v1 is spoken' },
   { test: (o) => o.virtualNet.address !== '', text: 'virtualNet is not built yet: no interface is made' },
   {
-    test: (o) => o.proxies.some((proxy) => proxy.type === 'xtcp'),
-    text: 'proxies of type xtcp are not offered, for there is no QUIC and no KCP: use stcp',
-  },
-  {
-    test: (o) => o.visitors.some((visitor) => visitor.type === 'xtcp' && visitor.fallbackTo === ''),
-    text: 'a visitor of type xtcp without fallbackTo leads nowhere, for there is no QUIC and no KCP: use stcp',
-  },
-  {
     test: (o) => o.visitors.some((visitor) => visitor.plugin !== undefined),
     text: 'plugins of visitors are not built: such a visitor does not start',
   },

@@ -1,18 +1,22 @@
 import { isDeepStrictEqual } from 'node:util'
 import { wireName } from '../../config/frpc.ts'
-import type { ProxyOptions } from '../../config/proxies.ts'
+import type { ProxyOf, ProxyOptions } from '../../config/proxies.ts'
 import { bandwidthBytes } from '../../contract/bandwidth.ts'
 import { FrpError } from '../../contract/errors.ts'
 import type { Log, Runtime } from '../../contract/runtime.ts'
+import { loadedQuic } from '../../node/quic.ts'
+import { deriveKey } from '../../protocol/frp/cipher.ts'
 import type { NewProxyResp, Outgoing, StartWorkConn } from '../../protocol/frp/messages.ts'
 import type { WrapOptions } from '../../protocol/frp/wrap.ts'
 import type { ByteStream } from '../../protocol/stream/byte-stream.ts'
 import { TokenBucket } from '../../protocol/stream/throttle.ts'
+import type { NatHoleLine } from '../nathole/nat-hole-line.ts'
 import { NO_TUNNEL } from '../nathole/no-tunnel.ts'
 import { PluginBackend } from '../plugins/table.ts'
 import { type Backend, type Phase, ProxyOffer } from './proxy.ts'
 import { TcpBackend } from './tcp.ts'
 import { UdpBackend } from './udp.ts'
+import { XtcpBackend } from './xtcp.ts'
 
 /** What the proxies of one session need of it. */
 export interface ManagerParts {
@@ -22,6 +26,9 @@ export interface ManagerParts {
   /** The key of `useEncryption`, from the token: made once, its derivation is slow on purpose. */
   key: Uint8Array
   udpPacketSize: number
+  /** natHoleStunServer. */
+  stunServer: string
+  natHoles: NatHoleLine
   /** Whether the relay keeps FIN and reset apart where a StartWorkConn does not say. */
   halfClose: boolean
   send(message: Outgoing): void
@@ -107,7 +114,7 @@ export class ProxyManager {
   close(): void {
     if (this.isClosed) return
     this.isClosed = true
-    for (const proxy of this.proxies.values()) proxy.close()
+    for (const proxy of this.proxies.values()) proxy.close(true)
   }
 
   statuses(): ProxyStatus[] {
@@ -140,7 +147,7 @@ export class ProxyManager {
       case 'sudp':
         return new UdpBackend({ config, runtime, log, wrapping, packetSize: this.parts.udpPacketSize })
       case 'xtcp':
-        return `${NO_TUNNEL}; use stcp`
+        return this.xtcpBackend(config, log)
       case 'tcp':
       case 'http':
       case 'https':
@@ -154,11 +161,30 @@ export class ProxyManager {
     }
   }
 
-  private wrappingOf(config: ProxyOptions): WrapOptions {
+  private xtcpBackend(config: ProxyOf<'xtcp'>, log: Log): Backend | string {
+    const quic = loadedQuic()
+    if (quic === undefined) return `${NO_TUNNEL}; use stcp`
+    const { runtime, stunServer, natHoles: line, user } = this.parts
+    // No relay is between the two ends: the secret of both is the key.
+    const wrapping = this.wrappingOf(config, deriveKey(runtime.crypto, config.secretKey))
+    const inner = new TcpBackend({ config, runtime, log, wrapping, onCount: (change) => this.counted(change) })
+    return new XtcpBackend({
+      config,
+      wireName: wireName(user, config.name),
+      stunServer,
+      quic,
+      runtime,
+      log,
+      line,
+      inner,
+    })
+  }
+
+  private wrappingOf(config: ProxyOptions, key = this.parts.key): WrapOptions {
     const { useEncryption, useCompression, bandwidthLimit, bandwidthLimitMode } = config.transport
     const limit = bandwidthLimitMode === 'client' ? bandwidthBytes(bandwidthLimit) : undefined
     return {
-      ...(useEncryption ? { key: this.parts.key } : {}),
+      ...(useEncryption ? { key } : {}),
       ...(useCompression ? { compression: true } : {}),
       // One bucket for all connections of the proxy, below the wrapping: frp counts wire bytes here.
       ...(limit === undefined || limit <= 0

@@ -1,14 +1,18 @@
 import type { Socket } from 'node:net'
 import { isDeepStrictEqual } from 'node:util'
-import { wireName } from '../../config/frpc.ts'
+import { type FrpcOptions, wireName } from '../../config/frpc.ts'
 import type { VisitorOptions } from '../../config/visitors.ts'
 import { FrpError, messageOf } from '../../contract/errors.ts'
-import type { Deadline, Runtime } from '../../contract/runtime.ts'
+import type { Deadline, Log, Runtime } from '../../contract/runtime.ts'
+import { loadedQuic } from '../../node/quic.ts'
+import type { NatHoleLine } from '../nathole/nat-hole-line.ts'
+import { NO_KCP, NO_TUNNEL } from '../nathole/no-tunnel.ts'
+import { VisitorTunnel } from '../nathole/visitor-tunnel.ts'
 import { TcpVisit } from '../visit/tcp.ts'
 import { UdpVisit } from '../visit/udp.ts'
 import type { SecretTarget } from '../visit/visitor-conn.ts'
-import type { Way } from '../visit/way.ts'
-import { XtcpVisitor } from './xtcp.ts'
+import { LOCAL_WAIT_MS, type LoggedInWay } from '../visit/way.ts'
+import { type Fallback, type XtcpOptions, XtcpVisitor } from './xtcp.ts'
 
 /** frp, client/visitor/visitor_manager.go checkInterval: how often a visitor that did not start is tried again. */
 const RETRY_MS = 10_000
@@ -29,13 +33,15 @@ interface Entry {
  */
 export class VisitorSet {
   private readonly user: string
-  private readonly way: Way
+  private readonly stunServer: string
+  private readonly way: LoggedInWay
   private readonly runtime: Runtime
   private readonly entries = new Map<string, Entry>()
 
-  /** `user` is the client's own, `way` leads over its session. */
-  constructor(user: string, way: Way, runtime: Runtime) {
-    this.user = user
+  /** `options` are the client's own, `way` leads over its session. */
+  constructor(options: Pick<FrpcOptions, 'user' | 'natHoleStunServer'>, way: LoggedInWay, runtime: Runtime) {
+    this.user = options.user
+    this.stunServer = options.natHoleStunServer
     this.way = way
     this.runtime = runtime
   }
@@ -76,8 +82,23 @@ export class VisitorSet {
       case 'sudp':
         return new UdpVisit(this.targetOf(config, 'sudp'), way, runtime, log)
       case 'xtcp':
-        return new XtcpVisitor(config, (name, socket) => this.transfer(name, socket), log)
+        return this.xtcp(config, log)
     }
+  }
+
+  private xtcp(options: XtcpOptions, log: Log): XtcpVisitor {
+    const fallback: Fallback = (name, socket, seen) => this.transfer(name, socket, seen)
+    return new XtcpVisitor(options, this.tunnelOf(options, log), fallback, this.runtime, log)
+  }
+
+  /** Or why there can be none. */
+  private tunnelOf(options: XtcpOptions, log: Log): VisitorTunnel | string {
+    const { runtime, way, stunServer } = this
+    const quic = loadedQuic()
+    if (quic === undefined) return NO_TUNNEL
+    if (options.protocol === 'kcp') return NO_KCP
+    const line = async (): Promise<NatHoleLine> => (await way.session(runtime.monotonicMs() + LOCAL_WAIT_MS)).natHoles
+    return new VisitorTunnel({ options, proxyName: this.wireNameOf(options), stunServer, quic, runtime, log, line })
   }
 
   private async start(entry: Entry): Promise<void> {
@@ -94,6 +115,7 @@ export class VisitorSet {
     }
     try {
       if (bindPort > 0) await visitor.listen(bindAddr, bindPort)
+      if (visitor instanceof XtcpVisitor && visitor.whyNot !== undefined) log.warn(visitor.whyNot)
       if (entry.isGone) stop(visitor)
       else log.info(bindPort > 0 ? `start visitor success, listen on ${bindAddr}:${bindPort}` : 'start visitor success')
     } catch (error) {
@@ -109,31 +131,27 @@ export class VisitorSet {
     stop(entry.visitor)
   }
 
-  /** Hands a connection on to another visitor; throws CONFIG_FIELD when there is none that takes it. */
-  private transfer(first: string, socket: Socket): void {
-    const seen = new Set<string>()
-    for (let name = first; ; ) {
-      const entry = this.entries.get(name)
-      if (entry === undefined) throw new FrpError('CONFIG_FIELD', `visitor [${name}] not found`)
-      const { config, visitor } = entry
-      if (visitor instanceof TcpVisit) {
-        visitor.accept(socket)
-        return
-      }
-      if (config.type !== 'xtcp' || config.fallbackTo === '') {
-        throw new FrpError('CONFIG_FIELD', `visitor [${name}] of type ${config.type} takes no connections of others`)
-      }
-      if (seen.has(name)) throw new FrpError('CONFIG_FIELD', `fallbackTo of visitor [${name}] leads back to itself`)
-      seen.add(name)
-      name = config.fallbackTo
+  /** Hands a connection on to another visitor, `seen` by those before; throws CONFIG_FIELD when none takes it. */
+  private transfer(name: string, socket: Socket, seen: ReadonlySet<string>): void {
+    const entry = this.entries.get(name)
+    if (entry === undefined) throw new FrpError('CONFIG_FIELD', `visitor [${name}] not found`)
+    const { config, visitor } = entry
+    if (visitor instanceof UdpVisit) {
+      throw new FrpError('CONFIG_FIELD', `visitor [${name}] of type ${config.type} takes no connections`)
     }
+    if (seen.has(name)) throw new FrpError('CONFIG_FIELD', `fallbackTo of visitor [${name}] leads back to itself`)
+    visitor.accept(socket, seen)
+  }
+
+  private wireNameOf({ serverUser, serverName }: VisitorOptions): string {
+    return wireName(serverUser === '' ? this.user : serverUser, serverName)
   }
 
   private targetOf(config: VisitorOptions, type: SecretTarget['type']): SecretTarget {
-    const { serverUser, serverName, secretKey, transport } = config
+    const { secretKey, transport } = config
     return {
       type,
-      proxyName: wireName(serverUser === '' ? this.user : serverUser, serverName),
+      proxyName: this.wireNameOf(config),
       secretKey,
       useEncryption: transport.useEncryption,
       useCompression: transport.useCompression,

@@ -26,7 +26,7 @@ export function startVisitors(cleanUp: CleanUp, config: object, speed = 1): Test
   const service = new Service(options, fast)
   const own = new LoggedInWay(fast)
   service.onControl = own.use
-  const visitors = new VisitorSet(options.user, own, fast)
+  const visitors = new VisitorSet(options, own, fast)
   visitors.update(options.visitors)
   const over = service.run().catch(() => undefined)
   cleanUp.add(async () => {

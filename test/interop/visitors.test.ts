@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { afterEach, describe, expect, it } from 'vitest'
+import { loadQuic } from '../../node/quic.ts'
 import { askUdp, CleanUp, converse, echoTcp, echoUdp, freePorts, startClient } from '../e2e/client-rig.ts'
 import { startRelay } from '../e2e/frps-rig.ts'
 import { HAS_STOCK, startStock } from '../e2e/rig/stock.ts'
@@ -156,5 +157,45 @@ describe.skipIf(!HAS_STOCK)('xtcp', { timeout: 40_000 }, () => {
       await lines.waitFor(error)
       await stranger.run()
     }
+  })
+})
+
+const hasQuic = (await loadQuic()) !== undefined
+if (!hasQuic) console.warn('SKIPPED: tunnels of xtcp need the package @matrixai/quic')
+
+describe.skipIf(!HAS_STOCK || !hasQuic)('xtcp with an end of ours', { timeout: 40_000 }, () => {
+  it.each(cases)('relay $relay, owner $owner, visitor $visitor', async ({ relay, owner, visitor }) => {
+    const port = await relayOf(relay, true)
+    const natHoleStunServer = `127.0.0.1:${await startStun(cleanUp)}`
+    const stun = `natHoleStunServer = "${natHoleStunServer}"`
+    const [bindPort = 0] = await freePorts(1)
+    const transport = { useEncryption: true, useCompression: true }
+    const localPort = await echoTcp(cleanUp)
+    const proxy = { name: 'p2p', type: 'xtcp', localPort, secretKey: SECRET, allowUsers: ['bob'], transport }
+    const owns = { ...client(port, 'alice', true), natHoleStunServer, proxies: [proxy] }
+    const ownerLines =
+      owner === 'ours'
+        ? startClient(cleanUp, owns).lines
+        : startStock(cleanUp, 'frpc', [...clientLines(port, 'alice', true), stun, ...section('proxies', proxy)])
+    await ownerLines.waitFor('[p2p] start proxy success')
+    const guest = {
+      name: 'v',
+      type: 'xtcp',
+      serverUser: 'alice',
+      serverName: 'p2p',
+      secretKey: SECRET,
+      bindPort,
+      transport,
+    }
+    const visits = { ...client(port, 'bob', true), natHoleStunServer, visitors: [guest] }
+    const lines =
+      visitor === 'ours'
+        ? startVisitors(cleanUp, visits).lines
+        : startStock(cleanUp, 'frpc', [...clientLines(port, 'bob', true), stun, ...section('visitors', guest)])
+    await lines.waitFor(visitor === 'ours' ? '[v] start visitor success' : 'visitor added: [v]')
+    const bytes = randomBytes(300_000)
+    const answers = await Promise.all([0, 1, 2].map(() => converse(bindPort, bytes, { until: bytes.length })))
+    for (const { bytes: back } of answers) expect(Buffer.compare(back, bytes)).toBe(0)
+    await lines.waitFor('establishing nat hole connection successful')
   })
 })
