@@ -2,7 +2,7 @@ import { FrpError } from '../../contract/errors.ts'
 
 /** STUN (RFC 8489), as much as a binding request takes: no attributes go out, two addresses come in. */
 
-export const STUN_HEAD_BYTES = 20
+const STUN_HEAD_BYTES = 20
 const BINDING_REQUEST = 0x0001
 const BINDING_SUCCESS = 0x0101
 const MAGIC_COOKIE = 0x2112_a442
