@@ -4,7 +4,7 @@ import { createLog } from '../node/log.ts'
 import { loadQuic } from '../node/quic.ts'
 import { nodeRuntime } from '../node/runtime.ts'
 import { resolveToken } from '../node/value-source.ts'
-import { ClientConfig } from './admin/client-config.ts'
+import { ClientConfig, type Running } from './admin/client-config.ts'
 import { openAdmin } from './admin/server.ts'
 import { Service } from './service.ts'
 import { Visits } from './visit/visits.ts'
@@ -31,17 +31,21 @@ export async function runService(
     await Promise.race([resolveTokens(options, log), aborted(signal)])
     if (signal.aborted) return
     const runtime = nodeRuntime(log)
-    await loadQuic()
     const config = new ClientConfig({
       options,
       fileName: configFile,
       read,
-      apply: ({ proxies, visitors: others }) => {
-        service.update(proxies)
-        visitors.update(others)
+      apply: (running) => {
+        if (hasXtcp(running)) void loadQuic().then(() => update(config.running))
+        else update(running)
       },
       log,
     })
+    if (hasXtcp(config.running)) await loadQuic()
+    const update = ({ proxies, visitors: others }: Running): void => {
+      service.update(proxies)
+      visitors.update(others)
+    }
     const service = new Service({ ...options, ...config.running }, runtime)
     const own = new LoggedInWay(runtime)
     service.onControl = own.use
@@ -63,6 +67,11 @@ export async function runService(
     release()
     await log.close()
   }
+}
+
+/** What speaks QUIC takes its time to load: only who may need it waits for it. */
+function hasXtcp({ proxies, visitors }: Running): boolean {
+  return [...proxies, ...visitors].some(({ type }) => type === 'xtcp')
 }
 
 function adminParts(service: Service, config: ClientConfig, runtime: Runtime): Parameters<typeof openAdmin>[1] {
