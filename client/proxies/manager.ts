@@ -152,13 +152,17 @@ export class ProxyManager {
       case 'http':
       case 'https':
       case 'tcpmux':
-      case 'stcp': {
-        const parts = { config, runtime, log, wrapping, onCount: (change: 1 | -1) => this.counted(change) }
-        if (config.plugin === undefined) return new TcpBackend(parts)
-        if (config.plugin.type === 'virtual_net') return 'plugin virtual_net is not built yet'
-        return new PluginBackend(parts, config.plugin)
-      }
+      case 'stcp':
+        return this.streamBackend(config, log, wrapping)
     }
+  }
+
+  private streamBackend(config: ProxyOptions, log: Log, wrapping: WrapOptions): Backend | string {
+    const { runtime } = this.parts
+    const parts = { config, runtime, log, wrapping, onCount: (change: 1 | -1) => this.counted(change) }
+    if (config.plugin === undefined) return new TcpBackend(parts)
+    if (config.plugin.type === 'virtual_net') return 'plugin virtual_net is not built yet'
+    return new PluginBackend(parts, config.plugin)
   }
 
   private xtcpBackend(config: ProxyOf<'xtcp'>, log: Log): Backend | string {
@@ -166,18 +170,10 @@ export class ProxyManager {
     if (quic === undefined) return `${NO_TUNNEL}; use stcp`
     const { runtime, stunServer, natHoles: line, user } = this.parts
     // No relay is between the two ends: the secret of both is the key.
-    const wrapping = this.wrappingOf(config, deriveKey(runtime.crypto, config.secretKey))
-    const inner = new TcpBackend({ config, runtime, log, wrapping, onCount: (change) => this.counted(change) })
-    return new XtcpBackend({
-      config,
-      wireName: wireName(user, config.name),
-      stunServer,
-      quic,
-      runtime,
-      log,
-      line,
-      inner,
-    })
+    const inner = this.streamBackend(config, log, this.wrappingOf(config, deriveKey(runtime.crypto, config.secretKey)))
+    if (typeof inner === 'string') return inner
+    const name = wireName(user, config.name)
+    return new XtcpBackend({ config, wireName: name, stunServer, quic, runtime, log, line, inner })
   }
 
   private wrappingOf(config: ProxyOptions, key = this.parts.key): WrapOptions {

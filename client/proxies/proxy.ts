@@ -28,8 +28,8 @@ export interface Backend {
   open?(): Promise<void>
   /** Takes the connection; must attach to its stream before it returns. */
   take(work: WorkConn): void
-  /** The proxy, or the session, is gone; connections that run on their own go on. */
-  close(isSessionOver: boolean): void
+  /** The proxy, or its session alone, is gone; connections that run on their own go on. */
+  close(isSessionOver?: boolean): void
 }
 
 /** What a proxy needs of the session that it is offered on. */

@@ -40,6 +40,10 @@ export class XtcpBackend implements Backend {
     this.parts = parts
   }
 
+  open(): Promise<void> {
+    return this.parts.inner.open?.() ?? Promise.resolve()
+  }
+
   take({ stream, start }: WorkConn): void {
     let sid: string | undefined
     stream.pause()
@@ -55,11 +59,11 @@ export class XtcpBackend implements Backend {
     stream.resume()
   }
 
-  close(isSessionOver: boolean): void {
+  close(isSessionOver?: boolean): void {
     this.isClosed = true
     // A tunnel needs no relay: that of a session that is over serves on.
-    if (isSessionOver) return
-    for (const connection of [...this.connections]) connection.close()
+    if (isSessionOver !== true) for (const connection of [...this.connections]) connection.close()
+    this.endIfIdle()
   }
 
   private async meet(sid: string, start: StartWorkConn): Promise<void> {
@@ -86,7 +90,12 @@ export class XtcpBackend implements Backend {
       log.warn(`make tunnel error: ${messageOf(error)}`)
     } finally {
       this.tunnels -= 1
+      this.endIfIdle()
     }
+  }
+
+  private endIfIdle(): void {
+    if (this.isClosed && this.tunnels === 0) this.parts.inner.close()
   }
 
   private async connect(sid: string): Promise<QuicConnection> {
