@@ -30,7 +30,11 @@ export class VisitorTunnel {
   private connection: QuicConnection | undefined
   private making: Promise<void> | undefined
   private lastTryMs = Number.NEGATIVE_INFINITY
-  private readonly waiting = new Set<() => void>()
+  /** Why there is none, after a try that failed. */
+  private failure: Error | undefined
+  /** With whether they wait for further tries too. */
+  private readonly waiting = new Map<() => void, boolean>()
+  private retry: Deadline | undefined
   private keeping: Deadline | undefined
   /** Tries of `keepTunnelOpen` within the last hour, monotonic ms. */
   private kept: number[] = []
@@ -41,22 +45,25 @@ export class VisitorTunnel {
     if (parts.options.keepTunnelOpen) this.keepOpen()
   }
 
-  /** A stream through the tunnel. Rejects with TIMEOUT when there is none in time. */
-  async open(waitMs: number): Promise<ByteStream> {
-    if (this.connection === undefined) await this.wait(waitMs)
-    if (this.connection === undefined) throw new FrpError('TIMEOUT', 'open tunnel timeout')
+  /**
+   * A stream through the tunnel. Rejects when there is none in time; where somebody has another way (`isPatient`
+   * false) as soon as a try has failed.
+   */
+  async open(waitMs: number, isPatient: boolean): Promise<ByteStream> {
+    if (this.connection === undefined) await this.wait(waitMs, isPatient)
+    if (this.connection === undefined) throw this.failure ?? new FrpError('TIMEOUT', 'open tunnel timeout')
     return this.connection.open()
   }
 
   close(): void {
     this.isClosed = true
     this.keeping?.cancel()
+    this.retry?.cancel()
     this.connection?.close()
-    this.wake()
+    for (const settle of [...this.waiting.keys()]) settle()
   }
 
-  private wait(waitMs: number): Promise<void> {
-    this.tryNow()
+  private wait(waitMs: number, isPatient: boolean): Promise<void> {
     return new Promise((resolve) => {
       const settle = (): void => {
         deadline.cancel()
@@ -64,26 +71,42 @@ export class VisitorTunnel {
         resolve()
       }
       const deadline = this.parts.runtime.after(waitMs, settle)
-      this.waiting.add(settle)
+      this.waiting.set(settle, isPatient)
+      this.tryNow()
       if (this.isClosed) settle()
     })
   }
 
-  private wake(): void {
-    for (const settle of [...this.waiting]) settle()
-  }
-
   private tryNow(): void {
-    const nowMs = this.parts.runtime.monotonicMs()
-    if (this.isClosed || this.making !== undefined || nowMs - this.lastTryMs < BETWEEN_TRIES_MS) return
+    const { runtime, log } = this.parts
+    if (this.isClosed || this.making !== undefined) return
+    const nowMs = runtime.monotonicMs()
+    if (nowMs - this.lastTryMs < BETWEEN_TRIES_MS) {
+      this.tried()
+      return
+    }
     this.lastTryMs = nowMs
+    this.failure = undefined
     this.making = this.make()
       .catch((error: unknown) => {
-        if (!this.isClosed) this.parts.log.warn(`make tunnel error: ${messageOf(error)}`)
+        this.failure = error instanceof Error ? error : new Error(messageOf(error))
+        if (!this.isClosed) log.warn(`make tunnel error: ${messageOf(error)}`)
       })
       .finally(() => {
         this.making = undefined
+        this.tried()
       })
+  }
+
+  /** A try is over, or may not be made yet: who has another way takes it, the others wait for the next one. */
+  private tried(): void {
+    const isThere = this.connection !== undefined
+    for (const [settle, isPatient] of [...this.waiting]) if (isThere || !isPatient) settle()
+    if (this.waiting.size === 0 || this.isClosed) return
+    this.retry?.cancel()
+    const { runtime } = this.parts
+    const delayMs = this.lastTryMs + BETWEEN_TRIES_MS - runtime.monotonicMs()
+    this.retry = runtime.after(Math.max(0, delayMs), () => this.tryNow())
   }
 
   private async make(): Promise<void> {
@@ -118,7 +141,6 @@ export class VisitorTunnel {
       if (this.connection === connection) this.connection = undefined
     }
     this.connection = connection
-    this.wake()
   }
 
   private keepOpen(): void {

@@ -65,7 +65,8 @@ export class XtcpVisitor {
     const { fallbackTo, fallbackTimeoutMs } = this.options
     try {
       if (typeof this.tunnel === 'string') throw new FrpError('NOT_SUPPORTED', this.tunnel)
-      const stream = await this.tunnel.open(fallbackTo === '' ? TUNNEL_MS : fallbackTimeoutMs)
+      const isPatient = fallbackTo === ''
+      const stream = await this.tunnel.open(isPatient ? TUNNEL_MS : fallbackTimeoutMs, isPatient)
       this.join(socket, stream)
     } catch (error) {
       this.handOver(socket, fallbackTo, seen, messageOf(error))

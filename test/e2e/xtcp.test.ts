@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { loadQuic } from '../../node/quic.ts'
-import { CleanUp, converse, echoTcp } from './client-rig.ts'
+import { CleanUp, converse, echoTcp, startClient } from './client-rig.ts'
 import { quietPorts } from './rig/ports.ts'
 import { dialUser, endingOf, service, wordFor } from './rig/sockets.ts'
 import { startStun } from './rig/stun.ts'
@@ -22,7 +22,13 @@ interface Pair {
 }
 
 /** An owner and a visitor of ours, whose relay is in this process; `stun`: where they learn their addresses. */
-async function pair(localPort: number, stun: number, visitor: object = {}, others: object[] = []): Promise<Pair> {
+async function pair(
+  localPort: number,
+  stun: number,
+  visitor: object = {},
+  others: object[] = [],
+  speed = 1,
+): Promise<Pair> {
   const natHoleStunServer = `127.0.0.1:${stun}`
   const tunnel = await startTunnel(cleanUp, {
     client: { natHoleStunServer },
@@ -32,13 +38,14 @@ async function pair(localPort: number, stun: number, visitor: object = {}, other
     ],
   })
   const [port = 0] = await quietPorts(1)
-  const visitors = startVisitors(cleanUp, {
+  const config = {
     serverAddr: '127.0.0.1',
     serverPort: tunnel.bindPort,
     auth: { token: 'tunnel-token' },
     natHoleStunServer,
     visitors: [{ name: 'v', type: 'xtcp', serverName: 'p2p', secretKey: 'k', bindPort: port, ...visitor }, ...others],
-  })
+  }
+  const visitors = startVisitors(cleanUp, config, speed)
   await visitors.lines.waitFor('[v] start visitor success')
   return { tunnel, visitors, port }
 }
@@ -122,6 +129,31 @@ describe.skipIf(!hasQuic)('xtcp between our own ends', { timeout: 40_000 }, () =
     const { port, visitors } = await pair(await echoTcp(cleanUp), nobody, visitor, [BY_RELAY])
     expect((await converse(port, Buffer.from('hello'), { end: true })).bytes.toString()).toBe('hello')
     await visitors.lines.waitFor('[v] open tunnel error: open tunnel timeout; try to transfer connection')
+  })
+
+  it('falls back as soon as it is known that there is no tunnel', async () => {
+    const visitor = { serverName: 'nobody', fallbackTo: 'fallback', fallbackTimeoutMs: 60_000 }
+    const { port, visitors } = await pair(await echoTcp(cleanUp), await startStun(cleanUp), visitor, [BY_RELAY])
+    for (const time of ['first', 'second']) {
+      expect((await converse(port, Buffer.from(time), { end: true })).bytes.toString()).toBe(time)
+    }
+    await visitors.lines.waitFor("[v] make tunnel error: xtcp server for [nobody] doesn't exist")
+  })
+
+  it('lets who has no other way wait for the next try', async () => {
+    const stun = await startStun(cleanUp)
+    const { port, tunnel, visitors } = await pair(await echoTcp(cleanUp), stun, { serverName: 'late' }, [], 4)
+    const answer = converse(port, Buffer.from('hello'), { end: true })
+    await visitors.lines.waitFor("xtcp server for [late] doesn't exist")
+    const late = startClient(cleanUp, {
+      serverAddr: '127.0.0.1',
+      serverPort: tunnel.bindPort,
+      auth: { token: 'tunnel-token' },
+      natHoleStunServer: `127.0.0.1:${stun}`,
+      proxies: [{ name: 'late', type: 'xtcp', localPort: await echoTcp(cleanUp), secretKey: 'k' }],
+    })
+    await late.lines.waitFor('[late] start proxy success')
+    expect((await answer).bytes.toString()).toBe('hello')
   })
 
   it('opens its tunnel before anybody comes, if asked to', async () => {
