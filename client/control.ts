@@ -12,6 +12,7 @@ import type { ByteStream } from '../protocol/stream/byte-stream.ts'
 import type { Carrier } from './carrier.ts'
 import type { Credentials } from './credentials.ts'
 import type { Accepted } from './login.ts'
+import { NatHoleLine } from './nathole/nat-hole-line.ts'
 import { ProxyManager } from './proxies/manager.ts'
 import { WorkConns } from './work-conns.ts'
 
@@ -39,6 +40,8 @@ export interface ControlParts {
 /** One session with a relay: its messages, its work connections, its proxies (frp, client/control.go). */
 export class Control {
   readonly manager: ProxyManager
+  /** Questions about holes, of xtcp. */
+  readonly natHoles: NatHoleLine
   private readonly parts: ControlParts
   private readonly workConns: WorkConns
   private readonly channel: MessageChannel
@@ -54,6 +57,7 @@ export class Control {
     this.parts = parts
     this.lastPongMs = runtime.monotonicMs()
     const key = deriveKey(runtime.crypto, server.auth.token)
+    this.natHoles = new NatHoleLine(runtime, (message) => this.channel.send(message))
     this.manager = new ProxyManager({
       runtime,
       log,
@@ -61,6 +65,8 @@ export class Control {
       key,
       udpPacketSize: options.udpPacketSize,
       wire: this.wire,
+      stunServer: options.natHoleStunServer,
+      natHoles: this.natHoles,
       halfClose: accepted.features.has('half-close'),
       send: (message) => this.channel.send(message),
       onChange: parts.onChange,
@@ -160,6 +166,9 @@ export class Control {
         break
       case 'NewProxyResp':
         this.manager.answered(message)
+        break
+      case 'NatHoleResp':
+        this.natHoles.answered(message)
         break
       case 'Pong':
         this.ponged(message.error)

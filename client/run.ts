@@ -1,12 +1,15 @@
 import type { FrpcOptions } from '../config/frpc.ts'
 import type { Log, Runtime } from '../contract/runtime.ts'
 import { createLog } from '../node/log.ts'
+import { loadQuic } from '../node/quic.ts'
 import { nodeRuntime } from '../node/runtime.ts'
 import { resolveToken } from '../node/value-source.ts'
-import { ClientConfig } from './admin/client-config.ts'
+import { ClientConfig, type Running } from './admin/client-config.ts'
 import { openAdmin } from './admin/server.ts'
 import { Service } from './service.ts'
 import { Visits } from './visit/visits.ts'
+import { LoggedInWay } from './visit/way.ts'
+import { VisitorSet } from './visitors/visitor-set.ts'
 
 /** Longer than any program should run before its process looks once: only to have something open. */
 const IDLE_MS = 2 ** 30
@@ -32,17 +35,31 @@ export async function runService(
       options,
       fileName: configFile,
       read,
-      apply: ({ proxies }) => service.update(proxies),
+      apply: (running) => {
+        if (hasXtcp(running)) void loadQuic().then(() => update(config.running))
+        else update(running)
+      },
       log,
     })
+    if (hasXtcp(config.running)) await loadQuic()
+    const update = ({ proxies, visitors: others }: Running): void => {
+      service.update(proxies)
+      visitors.update(others)
+    }
     const service = new Service({ ...options, ...config.running }, runtime)
-    const visits = new Visits(options, service, runtime)
+    const own = new LoggedInWay(runtime)
+    service.onControl = own.use
+    const visits = new Visits(options, own, runtime)
+    const visitors = new VisitorSet(options, own, runtime)
     signal.addEventListener('abort', () => service.close(), { once: true })
     const admin =
       options.webServer.port > 0 ? await openAdmin(options.webServer, adminParts(service, config, runtime)) : undefined
     visits.start()
+    visitors.update(config.running.visitors)
     await service.run().finally(() => {
+      visitors.close()
       visits.close()
+      own.close()
       admin?.close()
     })
   } finally {
@@ -50,6 +67,11 @@ export async function runService(
     release()
     await log.close()
   }
+}
+
+/** What speaks QUIC takes its time to load: only who may need it waits for it. */
+function hasXtcp({ proxies, visitors }: Running): boolean {
+  return [...proxies, ...visitors].some(({ type }) => type === 'xtcp')
 }
 
 function adminParts(service: Service, config: ClientConfig, runtime: Runtime): Parameters<typeof openAdmin>[1] {

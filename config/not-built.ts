@@ -21,7 +21,10 @@ export const FRPC_NOT_BUILT: readonly NotBuilt<FrpcOptions>[] = [
     text: 'transport.protocol kcp and quic are not built yet: use tcp, websocket or wss',
   },
   { test: (o) => o.virtualNet.address !== '', text: 'virtualNet is not built yet: no interface is made' },
-  { test: (o) => o.visitors.length > 0, text: 'visitors are not built yet: no local port is opened for them' },
+  {
+    test: (o) => o.visitors.some((visitor) => visitor.plugin !== undefined),
+    text: 'plugins of visitors are not built: such a visitor does not start',
+  },
   {
     test: (o) => o.proxies.some((proxy) => proxy.plugin?.type === 'virtual_net'),
     text: 'plugin virtual_net is not built yet: such a proxy has no service',

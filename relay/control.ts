@@ -4,11 +4,22 @@ import type { AeadStream } from '../protocol/frp/aead.ts'
 import type { CipherStream } from '../protocol/frp/cipher.ts'
 import type { WireProtocol } from '../protocol/frp/codec.ts'
 import { MessageChannel } from '../protocol/frp/message-channel.ts'
-import type { CloseProxy, Login, Message, NewProxy, Outgoing, Ping } from '../protocol/frp/messages.ts'
+import type {
+  CloseProxy,
+  Login,
+  Message,
+  NatHoleClient,
+  NatHoleReport,
+  NatHoleVisitor,
+  NewProxy,
+  Outgoing,
+  Ping,
+} from '../protocol/frp/messages.ts'
 import { codecOf } from '../protocol/frp/opening.ts'
 import type { Principal, Verifier } from './auth.ts'
 import type { Connection } from './connection.ts'
 import { clientText, endText, lineText } from './error-text.ts'
+import type { NatHolePeer, Rendezvous } from './nathole/rendezvous.ts'
 import { ProxySet, type ProxySetOptions } from './proxy-set.ts'
 import type { SavedControl } from './saved.ts'
 import { onVerdict } from './verdict.ts'
@@ -75,6 +86,9 @@ export class Control {
     NewProxy: (message) => this.onNewProxy(message as NewProxy), // the table's key is the message's type
     CloseProxy: (message) => this.onCloseProxy(message as CloseProxy),
     Ping: (message) => this.onPing(message as Ping),
+    NatHoleVisitor: (message) => this.natHoles.visit(message as NatHoleVisitor, this.natHolePeer),
+    NatHoleClient: (message) => this.natHoles.answer(message as NatHoleClient, this.natHolePeer),
+    NatHoleReport: (message) => this.natHoles.report(message as NatHoleReport, this.natHolePeer),
   }
 
   constructor(state: ControlState, options: ControlOptions) {
@@ -168,6 +182,15 @@ export class Control {
     this.proxies.closeAll()
     this.log.info(error === undefined ? 'client exit success' : `client exit: ${endText(error)}`)
     this.options.onClose(this, error)
+  }
+
+  private get natHoles(): Rendezvous {
+    return this.options.proxies.context.natHoles
+  }
+
+  private get natHolePeer(): NatHolePeer {
+    const { user, state, connection } = this
+    return { user, ip: connection.peer.ip, runId: state.runId, send: (message) => this.send(message) }
   }
 
   private onMessage(message: Message): void {

@@ -28,7 +28,7 @@ export interface ProxySetOptions {
   /** Types that this runtime cannot carry, with what to use instead. */
   unavailable: Partial<Record<ProxyType, string>>
   /** What proxies of all types share. */
-  context: Omit<ProxyContext, 'message' | 'workConns' | 'log' | 'runtime'>
+  context: Omit<ProxyContext, 'message' | 'owner' | 'workConns' | 'log' | 'runtime'>
   /** Key of useEncryption. */
   key: Uint8Array
   maxPorts: number
@@ -230,7 +230,8 @@ export class ProxySet {
       joins: this.options.joins,
       isFull: this.options.isFull,
     })
-    return { proxy: factory({ ...context, runtime, log, message, workConns }), workConns }
+    const owner = { user: control.user, runId: control.state.runId }
+    return { proxy: factory({ ...context, runtime, log, message, owner, workConns }), workConns }
   }
 
   private takeAllowance(): void {

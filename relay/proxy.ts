@@ -86,7 +86,15 @@ export class WorkConns {
     }
     return this.options.pool.take((conn, error) => {
       if (conn === undefined) taker(undefined, error)
-      else this.startWork(conn, addresses, taker)
+      else this.startWork(conn, addresses, this.wrapOptions(), taker)
+    })
+  }
+
+  /** As `open`, with nothing around it and nobody who comes: for messages of frp's own (xtcp). */
+  openPlain(taker: WorkTaker): Deadline {
+    return this.options.pool.take((conn, error) => {
+      if (conn === undefined) taker(undefined, error)
+      else this.startWork(conn, {}, {}, taker)
     })
   }
 
@@ -199,7 +207,12 @@ export class WorkConns {
     }
   }
 
-  private startWork({ stream, wire }: WorkConn, addresses: Partial<Addresses>, taker: WorkTaker): void {
+  private startWork(
+    { stream, wire }: WorkConn,
+    addresses: Partial<Addresses>,
+    wrapping: WrapOptions,
+    taker: WorkTaker,
+  ): void {
     const { message } = this.options
     const start: Outgoing = {
       type: 'StartWorkConn',
@@ -210,7 +223,7 @@ export class WorkConns {
       dst_port: addresses.destinationPort ?? 0,
     }
     const started = (): void => {
-      const work = wrap(stream, this.wrapOptions(), this.options.runtime.crypto)
+      const work = wrap(stream, wrapping, this.options.runtime.crypto)
       if (work !== stream) this.raws.set(work, stream)
       taker(work, undefined, stream)
       stream.resume()

@@ -22,6 +22,7 @@ import { IDLE_UPSTREAM_MS } from './limits.ts'
 import { LoginDoor } from './login-door.ts'
 import { LoginGuard } from './login-guard.ts'
 import { MemoryWatch } from './memory-watch.ts'
+import { Rendezvous } from './nathole/rendezvous.ts'
 import { PortBook } from './ports.ts'
 import type { ProxyType, VhostTarget } from './proxies/table.ts'
 import { TcpGroups } from './proxies/tcp-group.ts'
@@ -39,6 +40,7 @@ import { Visits } from './visits.ts'
 /** Features of our own wire that every relay speaks (an extra key in messages, which stock peers ignore). */
 const FEATURES: readonly string[] = ['half-close']
 const DAY_MS = 86_400_000
+const HOUR_MS = 3_600_000
 /** Ends that need no line: a stranger who left, our own end, and what has a line already. */
 const UNTOLD: readonly ErrorCode[] = ['LINK_CLOSED', 'STREAM_CUT', 'STREAM_RESET', 'SESSION_ENDED', 'LOGIN_THROTTLED']
 
@@ -323,6 +325,11 @@ export class Relay {
         httpRoutes: options.vhostHTTPPort > 0 ? routes.http : undefined,
         httpsRoutes: options.vhostHTTPSPort > 0 ? routes.https : undefined,
         tcpmuxRoutes: options.tcpmuxHTTPConnectPort > 0 ? routes.tcpmux : undefined,
+        natHoles: new Rendezvous({
+          runtime,
+          sleepers: parts.sleepers ?? NO_SLEEPERS,
+          reserveMs: options.natholeAnalysisDataReserveHours * HOUR_MS,
+        }),
         groups: new Groups(runtime.crypto),
         tcpGroups: new TcpGroups(),
         subDomainHost: options.subDomainHost,

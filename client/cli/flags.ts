@@ -70,6 +70,37 @@ export function normalize(args: readonly string[], flags: readonly Flag[]): stri
   return out
 }
 
+/**
+ * {@link normalize} where a command may be two words: `ofTwo` answers its flags, one of which may be spelled like
+ * another command's, or undefined. They may stand before the words too, as in frp; here they come behind.
+ */
+export function normalizeCommand(
+  args: readonly string[],
+  all: readonly Flag[],
+  ofTwo: (first: string, second: string) => readonly Flag[] | undefined,
+): string[] {
+  const normalized = normalize(args, all)
+  const [first, second] = wordsOf(normalized)
+  if (first === undefined || second === undefined) return normalized
+  const flags = ofTwo(first.word, second.word)
+  if (flags === undefined) return normalized
+  const rest = normalize(args, [...all, ...flags])
+  return [first.word, second.word, ...rest.filter((_, index) => index !== first.index && index !== second.index)]
+}
+
+/** The words of normalized arguments that are neither a flag nor the value of one. */
+function wordsOf(args: readonly string[]): { word: string; index: number }[] {
+  const words: { word: string; index: number }[] = []
+  for (let index = 0; index < args.length; index++) {
+    const word = args[index] ?? ''
+    if (word === '--') break
+    if (!word.startsWith('-')) words.push({ word, index })
+    // A flag without `=` has its value behind it.
+    else if (word.startsWith('--') && !word.includes('=')) index += 1
+  }
+  return words
+}
+
 /** Reads a value as pflag does; throws the text that frp prints after `Error: `. */
 export function readFlag(flag: Flag, text: string, before: unknown): unknown {
   switch (flag.kind) {

@@ -8,8 +8,18 @@ import { escapeControls } from '../../node/log.ts'
 import { runService } from '../run.ts'
 import { completionCommand } from './completion.ts'
 import { environment, type ReadOptions, readConfig } from './config-file.ts'
-import { dashed, type Flag, keyOf, normalize, ROOT_FLAGS, readFlag } from './flags.ts'
-import { ALL_QUICK_FLAGS, QUICK_TYPES, type QuickType, quickConfig, quickFlags } from './quick.ts'
+import { dashed, type Flag, keyOf, normalizeCommand, ROOT_FLAGS, readFlag } from './flags.ts'
+import { NATHOLE_FLAGS, natholeDiscover, natholeFlags } from './nathole.ts'
+import {
+  ALL_QUICK_FLAGS,
+  QUICK_TYPES,
+  QUICK_VISITOR_FLAGS,
+  QUICK_VISITOR_TYPES,
+  quickConfig,
+  quickFlags,
+  quickVisitorConfig,
+  quickVisitorFlags,
+} from './quick.ts'
 import { REMOTE_COMMANDS, REMOTE_FLAGS, type RemoteCommand, runRemote } from './remote.ts'
 import { VISIT_ABOUT, VISIT_FLAGS, visitCommand } from './visit.ts'
 
@@ -75,8 +85,24 @@ async function run(args: readonly string[], stopping: AbortController): Promise<
   }
   for (const type of QUICK_TYPES) {
     const command = newCommand(type, `Run frpc with a single ${type} proxy`, quickFlags(type))
-    root.addCommand(command.action(attempt(() => runQuick(type, (flag) => given(command, flag), reading(), signal))))
+    const config = (): object => quickConfig(type, (flag) => given(command, flag))
+    root.addCommand(command.action(attempt(() => runQuick(config(), reading(), signal))))
+    const visitorType = QUICK_VISITOR_TYPES.find((known) => known === type)
+    if (visitorType === undefined) continue
+    const visitor = newCommand('visitor', `Run frpc with a single ${type} visitor`, QUICK_VISITOR_FLAGS)
+    // Flags that both commands know are taken by the first one, wherever they stand.
+    const visitorConfig = (): object =>
+      quickVisitorConfig(visitorType, (flag) => given(visitor, flag) ?? given(command, flag))
+    command.addCommand(visitor.action(attempt(() => runQuick(visitorConfig(), reading(), signal))))
   }
+  const discover = newCommand('discover', 'Discover nathole information from stun server', NATHOLE_FLAGS)
+  discover.action(
+    attempt(() => {
+      const [stunServer = '', localAddress = ''] = NATHOLE_FLAGS.map((flag) => text(given(discover, flag)))
+      return natholeDiscover(file(), reading(), { stunServer, localAddress })
+    }),
+  )
+  root.addCommand(newCommand('nathole', 'Actions about nathole', []).addCommand(discover))
   const visit = newCommand('visit', VISIT_ABOUT, VISIT_FLAGS)
   visit.argument('<type>', 'tcp or udp').argument('<port>', 'port at the relay')
   visit.action(async (type: string, port: string) => {
@@ -86,9 +112,10 @@ async function run(args: readonly string[], stopping: AbortController): Promise<
   })
   root.addCommand(visit)
   root.addCommand(completionCommand(root))
-  await root.parseAsync(normalize(args, [...ROOT_FLAGS, ...ALL_QUICK_FLAGS, ...VISIT_FLAGS, ...REMOTE_FLAGS]), {
-    from: 'user',
-  })
+  const all = [ROOT_FLAGS, QUICK_VISITOR_FLAGS, NATHOLE_FLAGS, ALL_QUICK_FLAGS, VISIT_FLAGS, REMOTE_FLAGS].flat()
+  const ofTwo = (first: string, second: string): readonly Flag[] | undefined =>
+    quickVisitorFlags(first, second) ?? natholeFlags(first, second)
+  await root.parseAsync(normalizeCommand(args, all, ofTwo), { from: 'user' })
   return exitCode
 }
 
@@ -141,14 +168,9 @@ function verifyFile(fileName: string, options: ReadOptions): number {
   return 0
 }
 
-async function runQuick(
-  type: QuickType,
-  given: (flag: Flag) => unknown,
-  options: ReadOptions,
-  signal: AbortSignal,
-): Promise<number> {
+async function runQuick(raw: object, options: ReadOptions, signal: AbortSignal): Promise<number> {
   const { allowUnsafe } = options
-  const { options: config, warnings } = completeFrpc(quickConfig(type, given), { envs: environment(), allowUnsafe })
+  const { options: config, warnings } = completeFrpc(raw, { envs: environment(), allowUnsafe })
   printWarnings(warnings)
   await runService(config, '', signal)
   return 0

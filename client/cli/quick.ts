@@ -5,6 +5,11 @@ export const QUICK_TYPES = ['tcp', 'udp', 'tcpmux', 'http', 'https', 'stcp', 'su
 
 export type QuickType = (typeof QUICK_TYPES)[number]
 
+/** Those that have a visitor: `frpc <type> visitor`. */
+export const QUICK_VISITOR_TYPES = ['stcp', 'sudp', 'xtcp'] as const
+
+export type QuickVisitorType = (typeof QUICK_VISITOR_TYPES)[number]
+
 /** A flag and the key of the configuration that it sets, with dots between tables. */
 interface ConfigFlag extends Flag {
   key: string
@@ -90,6 +95,18 @@ const SECRET: readonly ConfigFlag[] = [
   { name: 'allow_users', kind: 'strings', key: 'allowUsers', about: 'allow visitor users' },
 ]
 
+/** frp, pkg/config/flags.go registerVisitorBaseConfigFlags: the same for all types. */
+const VISITOR: readonly ConfigFlag[] = [
+  { name: 'visitor_name', short: 'n', kind: 'string', key: 'name', about: 'visitor name' },
+  { name: 'ue', kind: 'bool', key: 'transport.useEncryption', about: 'use encryption' },
+  { name: 'uc', kind: 'bool', key: 'transport.useCompression', about: 'use compression' },
+  { name: 'sk', kind: 'string', key: 'secretKey', about: 'secret key' },
+  { name: 'server_name', kind: 'string', key: 'serverName', about: 'server name' },
+  { name: 'server-user', kind: 'string', key: 'serverUser', about: 'server user' },
+  { name: 'bind_addr', kind: 'string', key: 'bindAddr', about: 'bind addr (default "127.0.0.1")' },
+  { name: 'bind_port', kind: 'int', key: 'bindPort', about: 'bind port' },
+]
+
 const OF_TYPE: Record<QuickType, readonly ConfigFlag[]> = {
   tcp: REMOTE_PORT,
   udp: REMOTE_PORT,
@@ -111,8 +128,16 @@ export function quickFlags(type: QuickType): readonly Flag[] {
   return [...COMMON, ...PROXY, ...OF_TYPE[type]]
 }
 
+/** The flags of `frpc <type> visitor` beside those of every command. */
+export const QUICK_VISITOR_FLAGS: readonly Flag[] = [...COMMON, ...VISITOR]
+
 /** All flags of all types, to tell flags with a value from those without. */
 export const ALL_QUICK_FLAGS: readonly Flag[] = [...COMMON, ...PROXY, ...Object.values(OF_TYPE).flat()]
+
+/** The flags of `frpc <first> <second>` if that is a visitor's command. */
+export function quickVisitorFlags(first: string, second: string): readonly Flag[] | undefined {
+  return second === 'visitor' && QUICK_VISITOR_TYPES.some((type) => type === first) ? QUICK_VISITOR_FLAGS : undefined
+}
 
 interface Table {
   [key: string]: unknown
@@ -123,11 +148,25 @@ interface Table {
  * files are checked. `given` answers undefined for a flag that was not given.
  */
 export function quickConfig(type: QuickType, given: (flag: Flag) => unknown): object {
-  const proxy: Table = { type }
+  return configOf('proxies', type, [...PROXY, ...OF_TYPE[type]], given)
+}
+
+/** The same for `frpc <type> visitor`. */
+export function quickVisitorConfig(type: QuickVisitorType, given: (flag: Flag) => unknown): object {
+  return configOf('visitors', type, VISITOR, given)
+}
+
+function configOf(
+  key: 'proxies' | 'visitors',
+  type: string,
+  flags: readonly ConfigFlag[],
+  given: (flag: Flag) => unknown,
+): object {
+  const entry: Table = { type }
   // The flag's default differs from the file's 0.0.0.0 (frp, pkg/config/flags.go).
-  const config: Table = { serverAddr: '127.0.0.1', proxies: [proxy] }
+  const config: Table = { serverAddr: '127.0.0.1', [key]: [entry] }
   for (const flag of COMMON) set(config, flag.key, given(flag))
-  for (const flag of [...PROXY, ...OF_TYPE[type]]) set(proxy, flag.key, given(flag))
+  for (const flag of flags) set(entry, flag.key, given(flag))
   return config
 }
 

@@ -1,18 +1,23 @@
 import { isDeepStrictEqual } from 'node:util'
 import { wireName } from '../../config/frpc.ts'
-import type { ProxyOptions } from '../../config/proxies.ts'
+import type { ProxyOf, ProxyOptions } from '../../config/proxies.ts'
 import { bandwidthBytes } from '../../contract/bandwidth.ts'
 import { FrpError } from '../../contract/errors.ts'
 import type { Log, Runtime } from '../../contract/runtime.ts'
+import { loadedQuic } from '../../node/quic.ts'
+import { deriveKey } from '../../protocol/frp/cipher.ts'
 import type { WireProtocol } from '../../protocol/frp/codec.ts'
 import type { NewProxyResp, Outgoing, StartWorkConn } from '../../protocol/frp/messages.ts'
 import type { WrapOptions } from '../../protocol/frp/wrap.ts'
 import type { ByteStream } from '../../protocol/stream/byte-stream.ts'
 import { TokenBucket } from '../../protocol/stream/throttle.ts'
+import type { NatHoleLine } from '../nathole/nat-hole-line.ts'
+import { NO_TUNNEL } from '../nathole/no-tunnel.ts'
 import { PluginBackend } from '../plugins/table.ts'
 import { type Backend, type Phase, ProxyOffer } from './proxy.ts'
 import { TcpBackend } from './tcp.ts'
 import { UdpBackend } from './udp.ts'
+import { XtcpBackend } from './xtcp.ts'
 
 /** What the proxies of one session need of it. */
 export interface ManagerParts {
@@ -24,6 +29,9 @@ export interface ManagerParts {
   udpPacketSize: number
   /** How messages are framed, on work connections too. */
   wire: WireProtocol
+  /** natHoleStunServer. */
+  stunServer: string
+  natHoles: NatHoleLine
   /** Whether the relay keeps FIN and reset apart where a StartWorkConn does not say. */
   halfClose: boolean
   send(message: Outgoing): void
@@ -109,7 +117,7 @@ export class ProxyManager {
   close(): void {
     if (this.isClosed) return
     this.isClosed = true
-    for (const proxy of this.proxies.values()) proxy.close()
+    for (const proxy of this.proxies.values()) proxy.close(true)
   }
 
   statuses(): ProxyStatus[] {
@@ -149,25 +157,40 @@ export class ProxyManager {
           wire: this.parts.wire,
         })
       case 'xtcp':
-        return 'proxy type xtcp is not built yet'
+        return this.xtcpBackend(config, log)
       case 'tcp':
       case 'http':
       case 'https':
       case 'tcpmux':
-      case 'stcp': {
-        const parts = { config, runtime, log, wrapping, onCount: (change: 1 | -1) => this.counted(change) }
-        if (config.plugin === undefined) return new TcpBackend(parts)
-        if (config.plugin.type === 'virtual_net') return 'plugin virtual_net is not built yet'
-        return new PluginBackend(parts, config.plugin)
-      }
+      case 'stcp':
+        return this.streamBackend(config, log, wrapping)
     }
   }
 
-  private wrappingOf(config: ProxyOptions): WrapOptions {
+  private streamBackend(config: ProxyOptions, log: Log, wrapping: WrapOptions): Backend | string {
+    const { runtime } = this.parts
+    const parts = { config, runtime, log, wrapping, onCount: (change: 1 | -1) => this.counted(change) }
+    if (config.plugin === undefined) return new TcpBackend(parts)
+    if (config.plugin.type === 'virtual_net') return 'plugin virtual_net is not built yet'
+    return new PluginBackend(parts, config.plugin)
+  }
+
+  private xtcpBackend(config: ProxyOf<'xtcp'>, log: Log): Backend | string {
+    const quic = loadedQuic()
+    if (quic === undefined) return `${NO_TUNNEL}; use stcp`
+    const { runtime, stunServer, natHoles: line, user, wire } = this.parts
+    // No relay is between the two ends: the secret of both is the key.
+    const inner = this.streamBackend(config, log, this.wrappingOf(config, deriveKey(runtime.crypto, config.secretKey)))
+    if (typeof inner === 'string') return inner
+    const name = wireName(user, config.name)
+    return new XtcpBackend({ config, wireName: name, stunServer, quic, runtime, log, line, wire, inner })
+  }
+
+  private wrappingOf(config: ProxyOptions, key = this.parts.key): WrapOptions {
     const { useEncryption, useCompression, bandwidthLimit, bandwidthLimitMode } = config.transport
     const limit = bandwidthLimitMode === 'client' ? bandwidthBytes(bandwidthLimit) : undefined
     return {
-      ...(useEncryption ? { key: this.parts.key } : {}),
+      ...(useEncryption ? { key } : {}),
       ...(useCompression ? { compression: true } : {}),
       // One bucket for all connections of the proxy, below the wrapping: frp counts wire bytes here.
       ...(limit === undefined || limit <= 0

@@ -34,8 +34,8 @@ export interface Backend {
   open?(): Promise<void>
   /** Takes the connection; must attach to its stream before it returns. */
   take(work: WorkConn): void
-  /** The proxy is gone; connections that run on their own go on. */
-  close(): void
+  /** The proxy, or its session alone, is gone; connections that run on their own go on. */
+  close(isSessionOver?: boolean): void
 }
 
 /** What a proxy needs of the session that it is offered on. */
@@ -122,11 +122,12 @@ export class ProxyOffer {
     this.parts.send({ type: 'CloseProxy', proxy_name: this.wireName })
   }
 
-  close(): void {
+  /** `isSessionOver`: the proxy itself is not to end. */
+  close(isSessionOver = false): void {
     if (this.phase === 'closed') return
     this.withdraw()
     this.phase = 'closed'
-    if (typeof this.parts.backend !== 'string') this.parts.backend.close()
+    if (typeof this.parts.backend !== 'string') this.parts.backend.close(isSessionOver)
   }
 
   private begin(): void {

@@ -11,7 +11,7 @@ import { stdioStream } from './stdio.ts'
 import { StrangerWay } from './stranger-way.ts'
 import { TcpVisit } from './tcp.ts'
 import { UdpVisit } from './udp.ts'
-import type { VisitTarget } from './visitor-conn.ts'
+import type { PortTarget } from './visitor-conn.ts'
 import { LoggedInWay, type Way } from './way.ts'
 
 /** A first login ends by its own deadlines; this one only ends the wait for certain. */
@@ -21,7 +21,7 @@ const HANG_UP_MS = 5_000
 
 /** One visit, as the command line asks for it. */
 export interface VisitPlan {
-  target: VisitTarget
+  target: PortTarget
   /** Only what visits; names the server. */
   options: FrpcOptions
   /** Log in first, with the options' token. */

@@ -21,7 +21,7 @@ const MAX_BACKLOG_BYTES = 64 * 1024
 /** Local users that are remembered: as many as the relay tells apart. */
 const MAX_USERS = 4_096
 
-/** A local port that leads to the service behind a relay's udp port; its users share one stream. */
+/** A local port that leads to the service of a udp or sudp proxy; its users share one stream. */
 export class UdpVisit {
   private readonly target: VisitTarget
   private readonly way: Way

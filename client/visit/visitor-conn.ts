@@ -1,10 +1,12 @@
 import { FrpError } from '../../contract/errors.ts'
 import type { Runtime } from '../../contract/runtime.ts'
+import { deriveKey } from '../../protocol/frp/cipher.ts'
 import type { WireProtocol } from '../../protocol/frp/codec.ts'
 import { MessageChannel, type MessageHandler } from '../../protocol/frp/message-channel.ts'
 import type { OutgoingOf } from '../../protocol/frp/messages.ts'
 import { streamCodec } from '../../protocol/frp/opening.ts'
 import { privilegeKey } from '../../protocol/frp/token.ts'
+import { wrap } from '../../protocol/frp/wrap.ts'
 import type { ByteStream } from '../../protocol/stream/byte-stream.ts'
 import { prefixed } from '../../protocol/stream/prefixed.ts'
 
@@ -12,14 +14,27 @@ import { prefixed } from '../../protocol/stream/prefixed.ts'
 const ANSWER_MS = 10_000
 
 /** The service that is visited, by the port that its proxy has at the relay. */
-export interface VisitTarget {
+export interface PortTarget {
   type: 'tcp' | 'udp'
   port: number
   /** "": the login is enough, or the proxy is public. */
   visitKey: string
 }
 
-/** A visit that was accepted. Nobody reads `stream` yet. */
+/** The service that is visited, by the name that its proxy has on the wire, and its secret. */
+export interface SecretTarget {
+  type: 'stcp' | 'sudp'
+  proxyName: string
+  secretKey: string
+  /** Of the visitor's leg alone: the owner's is what its proxy says. */
+  useEncryption: boolean
+  useCompression: boolean
+}
+
+/** What a visit is for. */
+export type VisitTarget = PortTarget | SecretTarget
+
+/** A visit that was accepted, unwrapped. Nobody reads `stream` yet. */
 export interface VisitorConn {
   stream: ByteStream
   features: ReadonlySet<string>
@@ -65,7 +80,7 @@ export function askVisit(
         } else {
           const rest = opened.detach()
           resolve({
-            stream: prefixed(rest.stream, rest.head),
+            stream: unwrapped(prefixed(rest.stream, rest.head), target, runtime),
             features: new Set(message.edgefrp?.features ?? []),
             wire,
           })
@@ -82,8 +97,21 @@ export function askVisit(
 }
 
 function visitMessage(target: VisitTarget, runId: string, runtime: Runtime): OutgoingOf<'NewVisitorConn'> {
-  const { type, port, visitKey } = target
   const timestamp = Math.floor(runtime.nowMs() / 1000)
+  if ('proxyName' in target) {
+    const { proxyName, secretKey, useEncryption, useCompression } = target
+    return {
+      type: 'NewVisitorConn',
+      run_id: runId,
+      proxy_name: proxyName,
+      sign_key: privilegeKey(runtime.crypto, secretKey, timestamp),
+      timestamp,
+      use_encryption: useEncryption,
+      use_compression: useCompression,
+      edgefrp: { v: 1, features: ['half-close'] },
+    }
+  }
+  const { type, port, visitKey } = target
   return {
     type: 'NewVisitorConn',
     run_id: runId,
@@ -92,4 +120,11 @@ function visitMessage(target: VisitTarget, runId: string, runtime: Runtime): Out
     ...(visitKey === '' ? {} : { sign_key: privilegeKey(runtime.crypto, visitKey, timestamp) }),
     edgefrp: { v: 1, features: ['half-close'], type, port },
   }
+}
+
+/** What frp puts around the bytes of a stcp or sudp visitor: with the proxy's secret, not the token. */
+function unwrapped(stream: ByteStream, target: VisitTarget, runtime: Runtime): ByteStream {
+  if (!('proxyName' in target)) return stream
+  const key = target.useEncryption ? { key: deriveKey(runtime.crypto, target.secretKey) } : {}
+  return wrap(stream, { ...key, compression: target.useCompression }, runtime.crypto)
 }

@@ -16,7 +16,8 @@ const RETRY_MS = 10_000
 export class Visits {
   private readonly options: FrpcOptions
   private readonly runtime: Runtime
-  private readonly own: LoggedInWay
+  private readonly own: Way
+  /** Those made here. */
   private readonly ways = new Set<Way>()
   /** Sessions with other relays, by server and token. */
   private readonly elsewhere = new Map<string, { way: LoggedInWay; service: Service }>()
@@ -24,13 +25,11 @@ export class Visits {
   private readonly retries = new Set<Deadline>()
   private isClosed = false
 
-  /** `service` is the client's own; what it tells of its sessions comes here from now on. */
-  constructor(options: FrpcOptions, service: Service, runtime: Runtime) {
+  /** `own` leads over the client's own session. */
+  constructor(options: FrpcOptions, own: Way, runtime: Runtime) {
     this.options = options
+    this.own = own
     this.runtime = runtime
-    this.own = new LoggedInWay(runtime)
-    this.ways.add(this.own)
-    service.onControl = this.own.use
   }
 
   start(): void {

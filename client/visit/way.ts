@@ -42,7 +42,7 @@ export class LoggedInWay implements Way {
   async open(target: VisitTarget, waitMs: number): Promise<OpenVisit> {
     const untilMs = this.runtime.monotonicMs() + waitMs
     for (;;) {
-      const control = this.control ?? (await this.next(untilMs))
+      const control = await this.session(untilMs)
       const release = control.hold()
       try {
         return {
@@ -64,8 +64,9 @@ export class LoggedInWay implements Way {
     this.wake()
   }
 
-  /** Resolves when a session serves. */
-  private next(untilMs: number): Promise<Control> {
+  /** The session that serves, or the next one; `untilMs` of the monotonic clock. Rejects with TIMEOUT or SESSION_ENDED. */
+  session(untilMs: number): Promise<Control> {
+    if (this.control !== undefined) return Promise.resolve(this.control)
     return new Promise((resolve, reject) => {
       const settle = (): void => {
         deadline.cancel()

@@ -5,6 +5,7 @@ import type { Groups } from '../groups.ts'
 import type { HttpRoutes } from '../http-routes.ts'
 import type { HttpTarget } from '../http-target.ts'
 import type { Addresses, Ports } from '../ingress.ts'
+import type { Rendezvous } from '../nathole/rendezvous.ts'
 import type { PortBook } from '../ports.ts'
 import type { VisitorLeg, WorkConns } from '../proxy.ts'
 import { httpProxy } from './http.ts'
@@ -14,6 +15,7 @@ import { tcpProxy } from './tcp.ts'
 import type { TcpGroups } from './tcp-group.ts'
 import { tcpmuxProxy } from './tcpmux.ts'
 import { udpProxy } from './udp.ts'
+import { xtcpProxy } from './xtcp.ts'
 
 /** frp's proxy types. */
 export type ProxyType = 'tcp' | 'udp' | 'http' | 'https' | 'tcpmux' | 'stcp' | 'sudp' | 'xtcp'
@@ -23,6 +25,8 @@ export interface ProxyContext {
   runtime: Runtime
   log: Log
   message: NewProxy
+  /** The client that has it. */
+  owner: { user: string; runId: string }
   workConns: WorkConns
   ports: Ports
   tcpPorts: PortBook
@@ -33,6 +37,7 @@ export interface ProxyContext {
   httpsRoutes: HttpRoutes<VhostTarget> | undefined
   /** Undefined: the port of HTTP CONNECT is off. */
   tcpmuxRoutes: HttpRoutes<VhostTarget> | undefined
+  natHoles: Rendezvous
   groups: Groups
   tcpGroups: TcpGroups
   subDomainHost: string
@@ -80,5 +85,5 @@ export const PROXY_TYPES: Readonly<Record<ProxyType, ((context: ProxyContext) =>
   tcpmux: tcpmuxProxy,
   stcp: secretProxy,
   sudp: secretProxy,
-  xtcp: null,
+  xtcp: xtcpProxy,
 }

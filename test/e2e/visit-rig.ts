@@ -1,6 +1,7 @@
 import { connect, type Socket } from 'node:net'
 import { Service } from '../../client/service.ts'
 import { Visits } from '../../client/visit/visits.ts'
+import { LoggedInWay } from '../../client/visit/way.ts'
 import { completeFrpc } from '../../config/load.ts'
 import { createLineLog } from '../../node/log.ts'
 import { nodeRuntime } from '../../node/runtime.ts'
@@ -18,12 +19,15 @@ export function startVisits(cleanUp: CleanUp, config: object, speed = 1): Lines 
     after: (delayMs: number, run: () => void) => runtime.after(delayMs / speed, run),
   }
   const service = new Service(options, fast)
-  const visits = new Visits(options, service, fast)
+  const own = new LoggedInWay(fast)
+  service.onControl = own.use
+  const visits = new Visits(options, own, fast)
   visits.start()
   const over = service.run().catch(() => undefined)
   cleanUp.add(async () => {
     service.close()
     visits.close()
+    own.close()
     await over
   })
   return lines

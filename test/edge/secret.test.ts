@@ -1,4 +1,8 @@
 import { describe, expect, it } from 'vitest'
+import { MessageChannel } from '../../protocol/frp/message-channel.ts'
+import { privilegeKey } from '../../protocol/frp/token.ts'
+import type { ByteStream } from '../../protocol/stream/byte-stream.ts'
+import { workerCrypto } from '../../worker/crypto.ts'
 import { EdgeClient } from './client.ts'
 import { evict, newHub } from './hub.ts'
 import { KEY, type SecretFlags, visitSecret } from './secret-visit.ts'
@@ -89,5 +93,45 @@ describe('what the edge cannot carry', () => {
     const { error } = await client.register(proxy, echo)
     expect(error).toContain(`type [${type}] cannot be carried on the edge`)
     expect(error).toContain('use ')
+  })
+})
+
+describe('xtcp through the hub', () => {
+  it('brings a visitor and a sleeping owner together', async () => {
+    const hub = newHub()
+    const owner = await EdgeClient.login(hub)
+    const invited = new Promise<string>((resolve) => {
+      const onWork = (work: ByteStream): void => {
+        const channel = new MessageChannel(work, {
+          onMessage: (message) => resolve(message.type === 'NatHoleSid' ? message.sid : message.type),
+          onEnd: () => channel.end(),
+        })
+      }
+      void owner.register({ proxy_name: 'p2p', proxy_type: 'xtcp', sk: KEY, use_encryption: true }, onWork)
+    })
+    const visitor = await EdgeClient.login(hub)
+    await owner.ping()
+    await evict(hub)
+    const checked = visitor.next('NatHoleResp')
+    visitor.send({ type: 'NatHoleVisitor', transaction_id: 'a', proxy_name: 'p2p', pre_check: true })
+    expect(await checked).toMatchObject({ transaction_id: 'a', error: '' })
+    await evict(hub)
+    const answers = [visitor.next('NatHoleResp'), owner.next('NatHoleResp')]
+    const addresses = { mapped_addrs: ['203.0.113.9:4000', '203.0.113.9:4000'] }
+    const sign_key = privilegeKey(workerCrypto, KEY, 7)
+    visitor.send({
+      type: 'NatHoleVisitor',
+      transaction_id: 'b',
+      proxy_name: 'p2p',
+      timestamp: 7,
+      sign_key,
+      ...addresses,
+    })
+    owner.send({ type: 'NatHoleClient', transaction_id: 'c', proxy_name: 'p2p', sid: await invited, ...addresses })
+    expect(await Promise.all(answers)).toMatchObject([
+      { transaction_id: 'b', error: '', detect_behavior: { role: 'receiver' } },
+      { transaction_id: 'c', error: '', detect_behavior: { role: 'sender' } },
+    ])
+    await evict(hub)
   })
 })

@@ -1,6 +1,15 @@
 import { describe, expect, it } from 'vitest'
-import { type Flag, normalize, readFlag } from '../../../client/cli/flags.ts'
-import { QUICK_TYPES, quickConfig, quickFlags } from '../../../client/cli/quick.ts'
+import { type Flag, normalize, normalizeCommand, ROOT_FLAGS, readFlag } from '../../../client/cli/flags.ts'
+import {
+  ALL_QUICK_FLAGS,
+  QUICK_TYPES,
+  QUICK_VISITOR_FLAGS,
+  QUICK_VISITOR_TYPES,
+  quickConfig,
+  quickFlags,
+  quickVisitorConfig,
+  quickVisitorFlags,
+} from '../../../client/cli/quick.ts'
 import { completeFrpc } from '../../../config/load.ts'
 
 const FLAGS: Flag[] = [
@@ -26,6 +35,24 @@ describe('normalize', () => {
   it('gives a boolean its value only after =, so that a command may follow', () => {
     expect(normalize(['--tls_enable', 'tcp'], FLAGS)).toEqual(['--tls-enable=true', 'tcp'])
     expect(normalize(['--tls_enable=false', '-v'], FLAGS)).toEqual(['--tls-enable=false', '--version=true'])
+  })
+})
+
+describe('normalizeCommand', () => {
+  const all = [...ROOT_FLAGS, ...QUICK_VISITOR_FLAGS, ...ALL_QUICK_FLAGS]
+  const rewrite = (line: string): string => normalizeCommand(line.split(' '), all, quickVisitorFlags).join(' ')
+
+  it('gives a flag to the command that its words name', () => {
+    expect(rewrite('stcp -n a --sk s')).toBe('stcp --proxy-name a --sk s')
+    expect(rewrite('stcp visitor -n a --sk s')).toBe('stcp visitor --visitor-name a --sk s')
+  })
+
+  it('takes flags before the words, and no value for a word', () => {
+    expect(rewrite('-s h --tls_enable=false stcp --sk s visitor --bind_port 1')).toBe(
+      'stcp visitor --server-addr h --tls-enable=false --sk s --bind-port 1',
+    )
+    expect(rewrite('stcp -n visitor --sk s')).toBe('stcp --proxy-name visitor --sk s')
+    expect(rewrite('tcp visitor -n a')).toBe('tcp visitor --proxy-name a')
   })
 })
 
@@ -76,6 +103,40 @@ describe('quickConfig', () => {
         },
       ],
     })
+  })
+
+  it('makes a visitor of each type that has one', () => {
+    const values: Record<string, unknown> = {
+      user: 'me',
+      visitor_name: 'v',
+      server_name: 's',
+      'server-user': 'them',
+      sk: 'k',
+      bind_addr: '127.0.0.2',
+      bind_port: 9,
+      uc: true,
+    }
+    for (const type of QUICK_VISITOR_TYPES) {
+      const { options } = completeFrpc(quickVisitorConfig(type, (flag) => values[flag.name]))
+      expect(options).toMatchObject({
+        serverAddr: '127.0.0.1',
+        user: 'me',
+        proxies: [],
+        visitors: [
+          {
+            type,
+            name: 'v',
+            serverName: 's',
+            serverUser: 'them',
+            secretKey: 'k',
+            bindAddr: '127.0.0.2',
+            bindPort: 9,
+            transport: { useEncryption: false, useCompression: true },
+          },
+        ],
+      })
+    }
+    expect(() => completeFrpc(quickVisitorConfig('stcp', () => undefined))).toThrow('bind port is required')
   })
 
   it('knows no flag that the configuration does not know', () => {

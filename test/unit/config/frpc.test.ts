@@ -369,10 +369,10 @@ describe('what a client has not yet', () => {
     const { warnings } = completeFrpc({
       transport: { protocol: 'quic' },
       webServer: { port: 7400 },
-      visitors: [{ name: 'v', type: 'stcp', serverName: 's', bindPort: 1 }],
+      visitors: [{ name: 'v', type: 'stcp', serverName: 's', bindPort: 1, plugin: { type: 'virtual_net' } }],
       proxies: [{ name: 'p', type: 'tcp', plugin: { type: 'virtual_net' } }],
     })
     expect(warnings).toHaveLength(3)
-    for (const line of warnings) expect(line).toContain('not built yet')
+    for (const line of warnings) expect(line).toContain('not built')
   })
 })
