@@ -91,6 +91,11 @@ export class Connection implements StreamHandler {
     return this.session?.budget.used ?? 0
   }
 
+  /** Bytes of its streams that came and wait for their readers. */
+  get unreadBytes(): number {
+    return this.session?.heldBytes ?? 0
+  }
+
   get isMultiplexed(): boolean {
     return this.session !== undefined
   }
