@@ -25,6 +25,8 @@ export interface EdgeRunOptions {
 
 /** Our own handshake with the service; the one with the user is the platform's. */
 const HANDSHAKE_FIELDS = ['sec-websocket-key', 'sec-websocket-extensions', 'sec-websocket-version']
+/** A body of a known length up to here that comes with its head needs no stream, which costs more than the rest. */
+const WHOLE_BODY_BYTES = 16 * 1024
 const NO_BODY: ReadonlySet<number> = new Set([101, 204, 205, 304])
 
 /** One request of a user on the edge, on its way to the client's web server and back. */
@@ -38,6 +40,8 @@ export class EdgeRun implements ExchangeHandler {
   private deadline: Deadline
   private connecting: Deadline | undefined
   private sink: Sink | undefined
+  /** A small body that may be all there by the end of the turn. */
+  private whole: { head: ResponseHead; bytes: Uint8Array; filled: number } | undefined
   private isReused = false
   private isAnswered = false
   private isOver = false
@@ -67,17 +71,24 @@ export class EdgeRun implements ExchangeHandler {
     if (head.status === 101) return
     applyResponseRules(head.fields, undefined, this.options.target.message)
     const hasBody = framing.type !== 'none' && !NO_BODY.has(head.status)
-    if (hasBody) {
-      this.sink = sinkFor(framing.type === 'length' ? framing.length : undefined, this.options.budget, {
-        onRoom: () => this.exchange?.resume(),
-        onCancel: () => this.abort(),
-      })
+    const length = framing.type === 'length' ? framing.length : undefined
+    if (hasBody && length !== undefined && length > 0 && length <= WHOLE_BODY_BYTES) {
+      this.whole = { head, bytes: new Uint8Array(length), filled: 0 }
+      queueMicrotask(() => this.startStream())
+      return
     }
+    if (hasBody) this.sink = this.newSink(length)
     this.respond(head.status, head.reason, head.fields, this.sink?.readable ?? null)
   }
 
   onBody(slice: Uint8Array): boolean {
     this.options.target.workConns.stats.traffic.backward += slice.length
+    const { whole } = this
+    if (whole !== undefined) {
+      whole.bytes.set(slice, whole.filled)
+      whole.filled += slice.length
+      return true
+    }
     if (this.sink?.write(slice) === true) this.exchange?.resume()
     return false
   }
@@ -85,6 +96,11 @@ export class EdgeRun implements ExchangeHandler {
   onBodyEnd(): void {
     const stream = this.exchange?.release()
     if (stream !== undefined) this.options.target.release(stream)
+    if (this.whole !== undefined) {
+      const { head, bytes } = this.whole
+      this.whole = undefined
+      this.respond(head.status, head.reason, head.fields, bytes)
+    }
     this.sink?.end()
     this.finish()
   }
@@ -116,6 +132,24 @@ export class EdgeRun implements ExchangeHandler {
     const isSafe = this.isReused && this.exchange?.hasResponseBytes === false && this.options.request.body === null
     if (isSafe && !this.isAnswered) this.connect(true)
     else this.failed(error)
+  }
+
+  private newSink(length: number | undefined): Sink {
+    return sinkFor(length, this.options.budget, {
+      onRoom: () => this.exchange?.resume(),
+      onCancel: () => this.abort(),
+    })
+  }
+
+  /** The turn is over and the rest of a small body has not come: what there is leaves now. */
+  private startStream(): void {
+    const { whole } = this
+    if (whole === undefined || this.isOver) return
+    const { head, bytes, filled } = whole
+    this.whole = undefined
+    this.sink = this.newSink(bytes.length)
+    this.respond(head.status, head.reason, head.fields, this.sink.readable)
+    if (filled > 0) this.sink.write(bytes.subarray(0, filled))
   }
 
   private connect(fresh: boolean): void {
@@ -221,7 +255,7 @@ export class EdgeRun implements ExchangeHandler {
     status: number,
     statusText: string,
     fields: Fields | undefined,
-    body: ReadableStream<Uint8Array> | string | null,
+    body: ReadableStream<Uint8Array> | Uint8Array | string | null,
   ): void {
     if (this.isAnswered) return
     this.isAnswered = true

@@ -5,6 +5,7 @@ import type { HttpDecision } from '../relay/http-ingress.ts'
 import { type OwnAnswer, ownAnswer } from '../relay/http-rules.ts'
 import type { Relay } from '../relay/relay.ts'
 import { EdgeRun } from './http-run.ts'
+import { splitUrl } from './request-url.ts'
 import type { HubRuntime } from './runtime.ts'
 import type { Sleep } from './sleep.ts'
 import type { HubStore } from './store.ts'
@@ -84,16 +85,6 @@ export function headOf(request: Request): RequestHead {
     expectsContinue: false,
     byteLength: 0,
   }
-}
-
-/** The raw target: `new URL` would resolve dot segments, which are the service's to see. */
-function splitUrl(url: string): { authority: string; path: string } {
-  const start = url.indexOf('://') + 3
-  const slash = url.indexOf('/', start)
-  const end = slash < 0 ? url.length : slash
-  const hash = url.indexOf('#', end)
-  const path = url.slice(end, hash < 0 ? undefined : hash)
-  return { authority: url.slice(start, end), path: path === '' ? '/' : path }
 }
 
 /** The platform joins several Cookie fields with a comma, which no server reads (RFC 6265 4.2.1). */

@@ -8,6 +8,7 @@ import { HubDirectory } from './directory.ts'
 import { configOf, type Env, refusal } from './env.ts'
 import { HttpDoor } from './http.ts'
 import { SqlRegistryStore } from './registry-store.ts'
+import { splitUrl } from './request-url.ts'
 import { HubRuntime } from './runtime.ts'
 import { Sleep } from './sleep.ts'
 import { reasonText } from './sockets.ts'
@@ -78,7 +79,7 @@ export class Hub extends DurableObject<Env> {
   override async fetch(request: Request): Promise<Response> {
     if (this.refusal !== undefined) return new Response(`${this.refusal}\n`, { status: 503 })
     return await this.sleep.during(async () => {
-      const { pathname } = new URL(request.url)
+      const { pathname } = splitUrl(request.url)
       if (pathname === OWN_PATH && isUpgrade(request)) return this.acceptClient(request)
       if (pathname === OWN_PATH || pathname.startsWith(`${OWN_PATH}/`)) {
         // The API tells who is there; strangers wake nobody.
@@ -129,7 +130,7 @@ export class Hub extends DurableObject<Env> {
       ip: request.headers.get('CF-Connecting-IP') ?? '127.0.0.1',
       port: 0,
       transport: 'websocket',
-      isEncrypted: new URL(request.url).protocol === 'https:',
+      isEncrypted: request.url.startsWith('https:'),
     })
     return new Response(null, { status: 101, webSocket: client, headers: { edgefrp: '1' } })
   }
