@@ -83,8 +83,7 @@ export class Hub extends DurableObject<Env> {
       if (pathname === OWN_PATH && isUpgrade(request)) return this.acceptClient(request)
       if (pathname === OWN_PATH || pathname.startsWith(`${OWN_PATH}/`)) {
         // The API tells who is there; strangers wake nobody.
-        if (request.headers.has('Authorization')) this.sleep.wakeAll()
-        this.app ??= relayApp(this.relay, this.runtime)
+        this.app ??= relayApp(this.relay, this.runtime, 0, () => this.sleep.wakeAll())
         return await this.app.fetch(request, request.headers.get('CF-Connecting-IP') ?? '')
       }
       return await this.http.serve(request)

@@ -206,6 +206,7 @@ export class Sleep {
       store.lost(name, runtime.nowMs())
       return undefined
     }
+    if (this.snapshots.isOver(server)) return undefined
     try {
       const saved = this.snapshots.read(name, server)
       if (saved === undefined) throw new FrpError('YAMUX_BAD_SNAPSHOT', 'nothing was saved of this connection')

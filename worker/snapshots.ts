@@ -8,7 +8,12 @@ import type { HubSocket } from './sockets.ts'
 import type { HubStore, SavedSocket } from './store.ts'
 
 /** What a socket's attachment holds. */
-type Attachment = { saved: SavedSocket } | { isSpilled: true } | { visit: SavedVisit } | Record<string, never>
+type Attachment =
+  | { saved: SavedSocket }
+  | { isSpilled: true }
+  | { isOver: true }
+  | { visit: SavedVisit }
+  | Record<string, never>
 
 /** Of the 16 KiB of an attachment: what is left beside a session is names of proxies and visits. */
 const MAX_ATTACHED_SESSION_BYTES = 12 * 1024
@@ -33,6 +38,13 @@ export class Snapshots {
   /** False: something is under way that cannot be written down. */
   save(name: string, socket: HubSocket, connection: Connection): boolean {
     const { store, serverOf } = this.options
+    if (!connection.isOpen) {
+      // The peer has to close its end, which nobody must be in memory for.
+      serverOf(name)?.serializeAttachment({ isOver: true } satisfies Attachment)
+      if (socket.isSpilled) store.unspill(name)
+      socket.isDirty = false
+      return true
+    }
     const visits = this.joinsOf(connection).map((live) => this.savedVisit(live))
     if (visits.some((visit) => visit === undefined)) return false
     const saved = connection.save(visits.filter((visit) => visit !== undefined))
@@ -61,6 +73,11 @@ export class Snapshots {
     const attachment = attachmentOf(server)
     if ('isSpilled' in attachment) return this.options.store.spilled(name)
     return 'saved' in attachment ? attachment.saved : undefined
+  }
+
+  /** Its connection ended, and nothing more is read from it. */
+  isOver(server: WebSocket): boolean {
+    return 'isOver' in attachmentOf(server)
   }
 
   /** The visit of a user's own socket. */
