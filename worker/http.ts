@@ -67,7 +67,9 @@ export function headOf(request: Request): RequestHead {
   const { authority, path } = splitUrl(request.url)
   const length = request.headers.get('Content-Length')
   const hasBody = request.body !== null
-  const upgrade = request.headers.get('Upgrade') ?? undefined
+  const asked = request.headers.get('Upgrade') ?? undefined
+  // The platform carries no other one; ignoring it is a server's right (RFC 9110 7.8), and then it is a plain request.
+  const upgrade = asked?.toLowerCase() === 'websocket' ? asked : undefined
   return {
     method: request.method,
     target: path,

@@ -1,9 +1,9 @@
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { hostNode } from '../../test/e2e/host-node.ts'
+import { workerdBinary, writeWorkerdConfig } from '../../test/e2e/workerd-rig.ts'
 import { TARGETS } from '../chains.ts'
 import { VHOST } from '../load/commands.ts'
 import { listening, Measured } from '../processes.ts'
@@ -68,36 +68,9 @@ async function startWorkerd(
   port: number,
   vars: Record<string, string>,
 ): Promise<{ workerd: Measured; startMs: number }> {
-  const state = join(folder, 'state')
-  mkdirSync(state, { recursive: true })
-  const bindings = Object.entries(vars).map(
-    ([name, text]) => `(name = ${JSON.stringify(name)}, text = ${JSON.stringify(text)})`,
-  )
-  bindings.push(`(name = "${className.toUpperCase()}", durableObjectNamespace = "${className}")`)
-  const config = join(folder, 'config.capnp')
-  writeFileSync(
-    config,
-    `using Workerd = import "/workerd/workerd.capnp";
-const config :Workerd.Config = (
-  services = [
-    (name = "main", worker = .worker),
-    (name = "state", disk = (path = ${JSON.stringify(state)}, writable = true)),
-  ],
-  sockets = [(name = "http", address = "127.0.0.1:${port}", http = (), service = "main")],
-);
-const worker :Workerd.Worker = (
-  modules = [(name = "script.js", esModule = embed "script.js")],
-  compatibilityDate = "2026-11-01",
-  compatibilityFlags = ["enable_request_signal"],
-  durableObjectNamespaces = [(className = "${className}", uniqueKey = "bench", enableSql = true)],
-  durableObjectStorage = (localDisk = "state"),
-  bindings = [${bindings.join(', ')}],
-);
-`,
-  )
-  const binary = createRequire(import.meta.url).resolve('@cloudflare/workerd-linux-64/bin/workerd')
+  writeWorkerdConfig(folder, { className, port, vars })
   const startedAt = performance.now()
-  const workerd = new Measured(binary, ['serve', config])
+  const workerd = new Measured(workerdBinary(), ['serve', join(folder, 'config.capnp')])
   await listening(port)
   await fetch(`http://127.0.0.1:${port}/~!frp/healthz`)
   return { workerd, startMs: performance.now() - startedAt }

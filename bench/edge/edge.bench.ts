@@ -5,6 +5,7 @@ import net from 'node:net'
 import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
+import { workerdBinary } from '../../test/e2e/workerd-rig.ts'
 import { TARGETS } from '../chains.ts'
 import type { Direction } from '../load/commands.ts'
 import { cpuSeconds, LoadProcess } from '../processes.ts'
@@ -265,7 +266,5 @@ function report(
 }
 
 function workerdVersion(): string {
-  const root = join(import.meta.dirname, '..', '..')
-  const binary = join(root, 'node_modules', '@cloudflare', 'workerd-linux-64', 'bin', 'workerd')
-  return execFileSync(binary, ['--version'], { encoding: 'utf8' }).trim().replace('workerd ', '')
+  return execFileSync(workerdBinary(), ['--version'], { encoding: 'utf8' }).trim().replace('workerd ', '')
 }

@@ -71,7 +71,7 @@ describe('a visit through the hub', () => {
       const reader = new Reader(visit)
       const whole = isUp ? pour(reader, visit) : reader.write(bytesOf('go'))
       let isOver = false
-      reader.ended.then(() => {
+      void reader.ended.then(() => {
         isOver = true
       })
       // Windows grow while it keeps up; then it is always behind, and the hub has to stop and go on again and again.
