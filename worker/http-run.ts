@@ -3,6 +3,7 @@ import type { Deadline } from '../contract/runtime.ts'
 import type { BodyFraming } from '../protocol/http1/body.ts'
 import { Exchange, type ExchangeHandler } from '../protocol/http1/exchange.ts'
 import type { Fields, RequestHead, ResponseHead } from '../protocol/http1/head.ts'
+import { HEAD_ROOM } from '../protocol/limits.ts'
 import type { ByteStream } from '../protocol/stream/byte-stream.ts'
 import type { MemoryBudget } from '../protocol/yamux/memory-budget.ts'
 import { applyRequestRules, applyResponseRules, type OwnAnswer } from '../relay/http-rules.ts'
@@ -27,6 +28,8 @@ export interface EdgeRunOptions {
 const HANDSHAKE_FIELDS = ['sec-websocket-key', 'sec-websocket-extensions', 'sec-websocket-version']
 /** A body of a known length up to here that comes with its head needs no stream, which costs more than the rest. */
 const WHOLE_BODY_BYTES = 16 * 1024
+/** What is read of an upload at once; without memory of our own the platform hands over 4 KiB a time. */
+const UPLOAD_BYTES = 256 * 1024
 const NO_BODY: ReadonlySet<number> = new Set([101, 204, 205, 304])
 
 /** One request of a user on the edge, on its way to the client's web server and back. */
@@ -182,14 +185,17 @@ export class EdgeRun implements ExchangeHandler {
 
   private async sendBody(exchange: Exchange, body: ReadableStream<Uint8Array>, isFree: boolean): Promise<void> {
     if (!isFree) await this.whenDrained()
-    const reader = body.getReader()
+    const reader = body.getReader({ mode: 'byob' })
+    let memory = new ArrayBuffer(HEAD_ROOM + UPLOAD_BYTES)
     for (;;) {
-      const { done, value } = await reader.read()
+      const { done, value } = await reader.read(new Uint8Array(memory, HEAD_ROOM))
       if (this.isOver) return
       if (done) break
       this.options.target.workConns.stats.traffic.forward += value.length
-      const isTaken = exchange.write(value)
+      const isTaken = exchange.write(value, HEAD_ROOM)
       if (!isTaken) await this.whenDrained()
+      // Free again, for whoever sends it has copied it.
+      memory = value.buffer
     }
     exchange.endBody()
     // frp counts from the whole request on (Go's ResponseHeaderTimeout); an upload takes as long as it takes.
