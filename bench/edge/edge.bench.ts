@@ -21,6 +21,7 @@ const GIBIBYTE = 1024 * MEBIBYTE
 /** workerd lets an object go after 10 s without an event. */
 const SLEEP_MS = 12_000
 const SLEEPERS = 50
+const FLOWING_POLL_MS = 20
 const BUNDLE_LIMIT_KIB = 150
 /** What the bare chain allows at most, by the project's bar. */
 const BAR = 0.8
@@ -169,6 +170,7 @@ async function stream(
 ): Promise<{ bytes: number; ms: number }> {
   const receiver = direction === 'up' ? service : user
   await user.call({ do: 'stream', port, connections: 1, direction })
+  await flowing(receiver)
   await wait(durationMs / 4)
   const from = { ...(await receiver.call({ do: 'bytes' })), at: performance.now() }
   await wait(durationMs)
@@ -177,6 +179,12 @@ async function stream(
   // What the bare chain still holds must not slow down the next row.
   await wait(durationMs / 4)
   return { bytes: to.received - from.received, ms: to.at - from.at }
+}
+
+/** Until bytes come. */
+async function flowing(receiver: LoadProcess): Promise<void> {
+  const { received } = await receiver.call({ do: 'bytes' })
+  while ((await receiver.call({ do: 'bytes' })).received === received) await wait(FLOWING_POLL_MS)
 }
 
 /** Wake latency and state, over hubs of their own. */

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { ByteStream } from '../../protocol/stream/byte-stream.ts'
 import { EdgeClient } from './client.ts'
-import { eventually, inside, newHub, quiet, turn } from './hub.ts'
+import { eventually, evict, inside, newHub, quiet, turn } from './hub.ts'
 import { bytesOf, echo, Reader, textOf } from './services.ts'
 
 const SSH = { proxy_name: 'ssh', proxy_type: 'tcp', remote_port: 6000 }
@@ -124,6 +124,18 @@ describe('a visit through the hub', () => {
     const reader = new Reader(await guest.visit(6000, { key: 'sesame' }))
     await reader.write(bytesOf('open'))
     expect(textOf(await reader.take(4))).toBe('open')
+  })
+
+  it('needs nothing where the proxy says so, and only there', async () => {
+    const hub = newHub()
+    const client = await EdgeClient.login(hub)
+    await client.register({ ...SSH, metas: { 'edgefrp.visit': 'public' } }, echo)
+    await client.register({ proxy_name: 'closed', proxy_type: 'tcp', remote_port: 6001 }, echo)
+    await evict(hub)
+    const reader = new Reader(await (await EdgeClient.connect(hub)).visit(6000))
+    await reader.write(bytesOf('open'))
+    expect(textOf(await reader.take(4))).toBe('open')
+    await expect((await EdgeClient.connect(hub)).visit(6001)).rejects.toThrow('auth failed')
   })
 
   it('is told when nothing is there', async () => {
