@@ -38,6 +38,7 @@ export class EdgeRun implements ExchangeHandler {
   readonly response: Promise<Response>
   private readonly options: EdgeRunOptions
   private readonly done: () => void
+  private readonly sourceIp: string
   private answer: (response: Response) => void = () => undefined
   private exchange: Exchange | undefined
   private deadline: Deadline
@@ -58,9 +59,9 @@ export class EdgeRun implements ExchangeHandler {
     this.response = new Promise((resolve) => {
       this.answer = resolve
     })
-    const ip = request.headers.get('CF-Connecting-IP') ?? '127.0.0.1'
+    this.sourceIp = request.headers.get('CF-Connecting-IP') ?? '127.0.0.1'
     if (head.hasUpgrade) this.prepareUpgrade(head)
-    applyRequestRules(head, target.message, ip, request.url.startsWith('https:') ? 'https' : 'http')
+    applyRequestRules(head, target.message, this.sourceIp, request.url.startsWith('https:') ? 'https' : 'http')
     target.workConns.stats.connections += 1
     this.deadline = this.awaitResponse()
     request.signal.addEventListener('abort', () => this.abort())
@@ -156,8 +157,8 @@ export class EdgeRun implements ExchangeHandler {
   }
 
   private connect(fresh: boolean): void {
+    const { sourceIp } = this
     const { request, head, target } = this.options
-    const sourceIp = request.headers.get('CF-Connecting-IP') ?? '127.0.0.1'
     this.exchange = undefined
     this.connecting = target.connect({ sourceIp }, fresh, (stream, isReused, error) => {
       if (this.isOver) stream?.destroy()

@@ -65,9 +65,9 @@ export function headOf(request: Request): RequestHead {
   const fields = new Fields()
   for (const [name, value] of request.headers) fields.append(name, name === 'cookie' ? cookies(value) : value)
   const { authority, path } = splitUrl(request.url)
-  const length = request.headers.get('Content-Length')
+  const length = fields.get('content-length') ?? null
   const hasBody = request.body !== null
-  const asked = request.headers.get('Upgrade') ?? undefined
+  const asked = fields.get('upgrade')
   // The platform carries no other one; ignoring it is a server's right (RFC 9110 7.8), and then it is a plain request.
   const upgrade = asked?.toLowerCase() === 'websocket' ? asked : undefined
   return {

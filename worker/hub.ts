@@ -92,6 +92,11 @@ export class Hub extends DurableObject<Env> {
 
   override webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): void {
     this.sleep.event(() => {
+      const client = this.sleep.awakeClientOf(socket)
+      if (client !== undefined && typeof message !== 'string') {
+        client.receive(new Uint8Array(message))
+        return
+      }
       const user = this.sleep.userOf(socket)
       if (user !== undefined) {
         user.receive(message)

@@ -39,10 +39,14 @@ export class Sleep {
   private readonly options: SleepOptions
   private readonly awake = new Map<string, Awake>()
   private readonly names = new WeakMap<Connection, string>()
+  /** By the platform's sockets, whose tags are slow to ask for. */
+  private readonly clients = new WeakMap<WebSocket, HubSocket>()
   private readonly users = new Map<string, UserSocket>()
   private readonly working = new Set<HubSocket>()
   /** Requests and other things under way that have no place in a snapshot. */
   private underWay = 0
+  /** An event is on, at whose end all is sent anyway. */
+  private isInEvent = false
   private retry: ReturnType<typeof setTimeout> | undefined
   /** The last event after which bytes waited for a reader. */
   private lastHeldMs = 0
@@ -63,9 +67,11 @@ export class Sleep {
 
   /** Runs one event of the object. */
   event(run: () => void): void {
+    this.isInEvent = true
     try {
       run()
     } finally {
+      this.isInEvent = false
       this.settle()
     }
   }
@@ -97,8 +103,12 @@ export class Sleep {
    * `hasWaited`.
    */
   settle(hasWaited = false): void {
-    for (const socket of this.working) socket.flush()
-    this.working.clear()
+    while (this.working.size > 0) {
+      const working = [...this.working]
+      this.working.clear()
+      // What is sent may bring a marker, which has to leave too.
+      for (const socket of working) socket.flush()
+    }
     if (this.underWay > 0 || !this.options.runtime.isQuiet) return
     if (!hasWaited && this.isHolding) {
       this.lastHeldMs = this.options.runtime.nowMs()
@@ -129,12 +139,18 @@ export class Sleep {
     this.keep(name, socket, connection)
   }
 
+  /** The socket of a client that is in memory: what most messages are for. */
+  awakeClientOf(server: WebSocket): HubSocket | undefined {
+    return this.clients.get(server)
+  }
+
   /** The socket of a client, in memory again if it slept. */
   clientOf(server: WebSocket): { receive(bytes: Uint8Array): void } | undefined {
     const name = this.nameOfSocket(server)
-    const awake = this.awake.get(name)
-    if (awake !== undefined) return awake.socket
-    return this.wakeConnection(name, server) === undefined ? undefined : this.awake.get(name)?.socket
+    if (!this.awake.has(name)) this.wakeConnection(name, server)
+    const socket = this.awake.get(name)?.socket
+    if (socket !== undefined) this.clients.set(server, socket)
+    return socket
   }
 
   acceptUser(server: WebSocket): UserSocket {
@@ -304,7 +320,7 @@ export class Sleep {
 
   /** Bytes were gathered: in an event, or in what goes on after a promise. They leave when this turn is over. */
   private works(socket: HubSocket): void {
-    if (this.working.size === 0) queueMicrotask(() => this.settle())
+    if (this.working.size === 0 && !this.isInEvent) queueMicrotask(() => this.settle())
     this.working.add(socket)
   }
 
@@ -327,6 +343,7 @@ export class Sleep {
     if (isLost) this.options.store.lost(name, this.options.runtime.nowMs())
     awake?.socket.closed(error)
     this.awake.delete(name)
+    this.clients.delete(server)
     if (!isLost) this.options.store.unspill(name)
   }
 

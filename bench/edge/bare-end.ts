@@ -9,8 +9,11 @@ const PIECE = Buffer.alloc(64 * 1024, 1)
 const MAX_BUFFERED = 1024 * 1024
 const [, , kind, relayPort, listenPort] = process.argv
 
-function open(tag: string): Promise<WebSocket> {
-  const socket = new WebSocket(`ws://127.0.0.1:${relayPort}/${tag}`, { perMessageDeflate: false })
+function connect(tag: string): WebSocket {
+  return new WebSocket(`ws://127.0.0.1:${relayPort}/${tag}`, { perMessageDeflate: false })
+}
+
+function opened(socket: WebSocket): Promise<WebSocket> {
   return new Promise((resolve, reject) => {
     socket.once('open', () => resolve(socket))
     socket.once('error', reject)
@@ -46,7 +49,7 @@ function bridge(tcp: net.Socket, socket: WebSocket): void {
 }
 
 async function answer(): Promise<void> {
-  const socket = await open('answer')
+  const socket = await opened(connect('answer'))
   socket.on('message', (message: Buffer, isBinary) => {
     if (isBinary) {
       socket.send(Buffer.concat([message, PIECE.subarray(0, 256)]))
@@ -56,19 +59,20 @@ async function answer(): Promise<void> {
     if (text.startsWith('bytes ')) flood(socket, Number(text.slice(6)))
     else {
       const tcp = net.connect({ port: TARGETS.bulk, host: '127.0.0.1', noDelay: true })
-      void open(text).then((far) => bridge(tcp, far))
+      const far = connect(text)
+      far.once('open', () => bridge(tcp, far))
     }
   })
 }
 
-async function near(): Promise<void> {
+function near(): void {
   let count = 0
   const server = net.createServer({ noDelay: true, pauseOnConnect: true }, (tcp) => {
-    void open(`near-${++count}`).then((socket) => {
-      socket.once('message', () => {
-        bridge(tcp, socket)
-        tcp.resume()
-      })
+    const socket = connect(`near-${++count}`)
+    // May come with the answer to the upgrade.
+    socket.once('message', () => {
+      bridge(tcp, socket)
+      tcp.resume()
     })
   })
   server.listen(Number(listenPort), '127.0.0.1')
