@@ -124,8 +124,9 @@ export class EdgeRun implements ExchangeHandler {
       target.workConns.stats.connections -= 1
     })
     applyResponseRules(head.fields, undefined, target.message)
+    // These are of our own handshake with the service.
+    for (const name of ['sec-websocket-accept', 'sec-websocket-extensions']) head.fields.delete(name)
     const headers = headersOf(head.fields)
-    for (const name of ['sec-websocket-accept', 'sec-websocket-extensions']) headers.delete(name)
     this.isAnswered = true
     this.answer(new Response(null, { status: 101, webSocket: client, headers }))
     this.finish()
@@ -266,7 +267,7 @@ export class EdgeRun implements ExchangeHandler {
   ): void {
     if (this.isAnswered) return
     this.isAnswered = true
-    const headers = fields === undefined ? new Headers() : headersOf(fields)
+    const headers = fields === undefined ? [] : headersOf(fields)
     this.answer(new Response(body, { status: statusOf(status), statusText, headers, encodeBody: 'manual' }))
   }
 
@@ -284,9 +285,10 @@ function statusOf(status: number): number {
   return status >= 200 && status <= 599 ? status : 502
 }
 
-function headersOf(fields: Fields): Headers {
-  const headers = new Headers()
-  for (const [name, value] of fields) headers.append(name, textOf(value))
+/** As pairs: the platform takes them in one call, and keeps several of one name apart. */
+function headersOf(fields: Fields): [string, string][] {
+  const headers: [string, string][] = []
+  for (const [name, value] of fields) headers.push([name, textOf(value)])
   return headers
 }
 

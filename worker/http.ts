@@ -63,7 +63,10 @@ function comingBack(): OwnAnswer {
 /** A request as the relay reads one. Names come in lower case, sorted, and joined: that is the platform's doing. */
 export function headOf(request: Request): RequestHead {
   const fields = new Fields()
-  for (const [name, value] of request.headers) fields.append(name, name === 'cookie' ? cookies(value) : value)
+  // One call into the platform, where an iterator is one a field.
+  request.headers.forEach((value, name) => {
+    fields.append(name, name === 'cookie' ? cookies(value) : value)
+  })
   const { authority, path } = splitUrl(request.url)
   const length = fields.get('content-length') ?? null
   const hasBody = request.body !== null
