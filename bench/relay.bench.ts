@@ -22,6 +22,7 @@ import { type Results, table } from './table.ts'
 //   npm run bench [-- bulk ping ...] [--rounds N] [--chains ours,pipe] [--quick]
 //   npm run bench -- limits     what strangers at the bind port cost
 //   npm run bench -- recovery   how long a killed or silent end keeps the others waiting
+//   npm run bench -- edge       the relay on local workerd beside a bare Worker, object and WebSocket
 // FRP_BIN: the folder of stock frps and frpc. Exits with 1 when a row is behind stock.
 
 /** In the order in which they run on a fresh chain: memory first, while the heap is small. */
@@ -40,6 +41,10 @@ const { values: options, positionals } = parseArgs({
 process.exitCode = (await runInNamespace()) ?? (await main())
 
 async function main(): Promise<number> {
+  if (positionals.includes('edge')) {
+    const { benchEdge } = await import('./edge/edge.bench.ts')
+    return benchEdge({ rounds: Number(options.rounds), isQuick: options.quick })
+  }
   const rows = ROWS.filter(({ name, isOnDemand }) =>
     positionals.length === 0 ? !isOnDemand : positionals.includes(name),
   )

@@ -1,6 +1,6 @@
+import { Deadlines } from '../contract/deadlines.ts'
 import type { Log, Runtime } from '../contract/runtime.ts'
 import { nodeCrypto } from './crypto.ts'
-import { Deadlines } from './deadlines.ts'
 import { createLog } from './log.ts'
 
 /**

@@ -14,7 +14,7 @@ import { type FrameRate, Session, type SessionOptions } from '../protocol/yamux/
 import { YamuxStream } from '../protocol/yamux/stream.ts'
 import type { Control } from './control.ts'
 import type { PeerInfo } from './ingress.ts'
-import { CLOSE_MS, HALF_CLOSED_LOOK_MS, STREAMS_BEFORE_LOGIN } from './limits.ts'
+import { HALF_CLOSED_LOOK_MS, STREAMS_BEFORE_LOGIN } from './limits.ts'
 import { SAVED_VERSION, type SavedConnection, type SavedControl, type SavedVisit } from './saved.ts'
 
 export interface KeepAliveTimes {
@@ -36,6 +36,8 @@ export interface ConnectionOptions {
   memoryBudget?: MemoryBudget | undefined
   /** Absent: nobody is pinged (a relay that sleeps). */
   keepAlive: KeepAliveTimes | undefined
+  /** What a peer has to close its end after ours; absent where that costs nothing, on a relay that sleeps. */
+  closeMs: number | undefined
   /** The first message of a stream; whoever takes it detaches the channel. */
   onFirstMessage: (connection: Connection, message: Message, from: OpenedStream) => void
   /** Once, at the first accepted first message. */
@@ -109,6 +111,11 @@ export class Connection implements StreamHandler {
   /** Bytes that its streams hold, and window that they were granted. */
   get heldBytes(): number {
     return this.session?.budget.used ?? 0
+  }
+
+  /** Bytes of its streams that came and wait for their readers. */
+  get unreadBytes(): number {
+    return this.session?.heldBytes ?? 0
   }
 
   get isMultiplexed(): boolean {
@@ -352,7 +359,8 @@ export class Connection implements StreamHandler {
     const reason = error === undefined ? undefined : asFrpError(error)
     this.control?.close(reason)
     // A peer that does not close its end must not hold the link for ever.
-    if (this.session !== undefined) this.options.runtime.after(CLOSE_MS, () => this.link.destroy(reason))
+    const { closeMs, runtime } = this.options
+    if (this.session !== undefined && closeMs !== undefined) runtime.after(closeMs, () => this.link.destroy(reason))
     this.options.onClose(this, reason)
   }
 }

@@ -42,8 +42,8 @@ export interface RegistryOptions {
   store?: RegistryStore | undefined
 }
 
-/** Between two times that running traffic is written down. */
-const SAVE_INTERVAL_MS = 5 * 60_000
+/** Between two times that running traffic is written down: what a crash may forget, and a row written costs money. */
+const SAVE_INTERVAL_MS = 10_000
 
 interface Entry extends ProxyRecord {
   /** What of `stats` is in `days` already. */

@@ -18,7 +18,7 @@ import { HttpsIngress } from './https-ingress.ts'
 import { formatAddress, type PeerInfo, type Ports } from './ingress.ts'
 import type { HttpGet } from './issuer.ts'
 import { Joins } from './joins.ts'
-import { IDLE_UPSTREAM_MS } from './limits.ts'
+import { CLOSE_MS, IDLE_UPSTREAM_MS } from './limits.ts'
 import { LoginDoor } from './login-door.ts'
 import { LoginGuard } from './login-guard.ts'
 import { MemoryWatch } from './memory-watch.ts'
@@ -229,6 +229,7 @@ export class Relay {
       memoryBytes: limits.sessionMemoryBytes,
       memoryBudget: this.parts.memoryBudget,
       keepAlive: this.parts.keepAlive,
+      closeMs: this.parts.sleepers === undefined ? CLOSE_MS : undefined,
       onFirstMessage: (from, message, opened) => this.onFirstMessage(from, message, opened),
       onAccepted: (accepted) => this.pending.delete(accepted),
       onClose: (closed, error) => {

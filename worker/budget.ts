@@ -17,6 +17,7 @@ export class HubBudget extends MemoryBudget {
   }
 
   override get total(): number {
+    if (hubs.size === 1) return this.used
     let sum = 0
     for (const [id, ref] of hubs) {
       const hub = ref.deref()

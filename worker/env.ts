@@ -12,8 +12,19 @@ export interface Env {
 const NO_VALUE = '<no value>'
 const MAX_CONFIG_PARTS = 64
 
+/** Of this isolate, by the variable's name: variables change only with a deploy, and each wake would read them. */
+const configs = new Map<string, FrpsOptions>()
+
 /** A relay's configuration from the Worker's variables; `name` is the variable with its text. Throws FrpError CONFIG_*. */
 export function configOf(env: Env, name = 'FRPS_CONFIG'): FrpsOptions {
+  const known = configs.get(name)
+  if (known !== undefined) return known
+  const options = read(env, name)
+  configs.set(name, options)
+  return options
+}
+
+function read(env: Env, name: string): FrpsOptions {
   const texts = textsOf(env)
   const { options } = loadFrps({ text: joined(texts, name), fileName: name, envs: texts })
   // Every request to the Worker is one to the vhost; the port is what its users see.

@@ -3,6 +3,7 @@ import type { Deadline } from '../contract/runtime.ts'
 import type { BodyFraming } from '../protocol/http1/body.ts'
 import { Exchange, type ExchangeHandler } from '../protocol/http1/exchange.ts'
 import type { Fields, RequestHead, ResponseHead } from '../protocol/http1/head.ts'
+import { HEAD_ROOM } from '../protocol/limits.ts'
 import type { ByteStream } from '../protocol/stream/byte-stream.ts'
 import type { MemoryBudget } from '../protocol/yamux/memory-budget.ts'
 import { applyRequestRules, applyResponseRules, type OwnAnswer } from '../relay/http-rules.ts'
@@ -25,6 +26,10 @@ export interface EdgeRunOptions {
 
 /** Our own handshake with the service; the one with the user is the platform's. */
 const HANDSHAKE_FIELDS = ['sec-websocket-key', 'sec-websocket-extensions', 'sec-websocket-version']
+/** A body of a known length up to here that comes with its head needs no stream, which costs more than the rest. */
+const WHOLE_BODY_BYTES = 16 * 1024
+/** What is read of an upload at once; without memory of our own the platform hands over 4 KiB a time. */
+const UPLOAD_BYTES = 256 * 1024
 const NO_BODY: ReadonlySet<number> = new Set([101, 204, 205, 304])
 
 /** One request of a user on the edge, on its way to the client's web server and back. */
@@ -33,11 +38,14 @@ export class EdgeRun implements ExchangeHandler {
   readonly response: Promise<Response>
   private readonly options: EdgeRunOptions
   private readonly done: () => void
+  private readonly sourceIp: string
   private answer: (response: Response) => void = () => undefined
   private exchange: Exchange | undefined
   private deadline: Deadline
   private connecting: Deadline | undefined
   private sink: Sink | undefined
+  /** A small body that may be all there by the end of the turn. */
+  private whole: { head: ResponseHead; bytes: Uint8Array; filled: number } | undefined
   private isReused = false
   private isAnswered = false
   private isOver = false
@@ -51,9 +59,9 @@ export class EdgeRun implements ExchangeHandler {
     this.response = new Promise((resolve) => {
       this.answer = resolve
     })
-    const ip = request.headers.get('CF-Connecting-IP') ?? '127.0.0.1'
+    this.sourceIp = request.headers.get('CF-Connecting-IP') ?? '127.0.0.1'
     if (head.hasUpgrade) this.prepareUpgrade(head)
-    applyRequestRules(head, target.message, ip, request.url.startsWith('https:') ? 'https' : 'http')
+    applyRequestRules(head, target.message, this.sourceIp, request.url.startsWith('https:') ? 'https' : 'http')
     target.workConns.stats.connections += 1
     this.deadline = this.awaitResponse()
     request.signal.addEventListener('abort', () => this.abort())
@@ -67,17 +75,24 @@ export class EdgeRun implements ExchangeHandler {
     if (head.status === 101) return
     applyResponseRules(head.fields, undefined, this.options.target.message)
     const hasBody = framing.type !== 'none' && !NO_BODY.has(head.status)
-    if (hasBody) {
-      this.sink = sinkFor(framing.type === 'length' ? framing.length : undefined, this.options.budget, {
-        onRoom: () => this.exchange?.resume(),
-        onCancel: () => this.abort(),
-      })
+    const length = framing.type === 'length' ? framing.length : undefined
+    if (hasBody && length !== undefined && length > 0 && length <= WHOLE_BODY_BYTES) {
+      this.whole = { head, bytes: new Uint8Array(length), filled: 0 }
+      queueMicrotask(() => this.startStream())
+      return
     }
+    if (hasBody) this.sink = this.newSink(length)
     this.respond(head.status, head.reason, head.fields, this.sink?.readable ?? null)
   }
 
   onBody(slice: Uint8Array): boolean {
     this.options.target.workConns.stats.traffic.backward += slice.length
+    const { whole } = this
+    if (whole !== undefined) {
+      whole.bytes.set(slice, whole.filled)
+      whole.filled += slice.length
+      return true
+    }
     if (this.sink?.write(slice) === true) this.exchange?.resume()
     return false
   }
@@ -85,6 +100,11 @@ export class EdgeRun implements ExchangeHandler {
   onBodyEnd(): void {
     const stream = this.exchange?.release()
     if (stream !== undefined) this.options.target.release(stream)
+    if (this.whole !== undefined) {
+      const { head, bytes } = this.whole
+      this.whole = undefined
+      this.respond(head.status, head.reason, head.fields, bytes)
+    }
     this.sink?.end()
     this.finish()
   }
@@ -104,8 +124,9 @@ export class EdgeRun implements ExchangeHandler {
       target.workConns.stats.connections -= 1
     })
     applyResponseRules(head.fields, undefined, target.message)
+    // These are of our own handshake with the service.
+    for (const name of ['sec-websocket-accept', 'sec-websocket-extensions']) head.fields.delete(name)
     const headers = headersOf(head.fields)
-    for (const name of ['sec-websocket-accept', 'sec-websocket-extensions']) headers.delete(name)
     this.isAnswered = true
     this.answer(new Response(null, { status: 101, webSocket: client, headers }))
     this.finish()
@@ -118,9 +139,27 @@ export class EdgeRun implements ExchangeHandler {
     else this.failed(error)
   }
 
+  private newSink(length: number | undefined): Sink {
+    return sinkFor(length, this.options.budget, {
+      onRoom: () => this.exchange?.resume(),
+      onCancel: () => this.abort(),
+    })
+  }
+
+  /** The turn is over and the rest of a small body has not come: what there is leaves now. */
+  private startStream(): void {
+    const { whole } = this
+    if (whole === undefined || this.isOver) return
+    const { head, bytes, filled } = whole
+    this.whole = undefined
+    this.sink = this.newSink(bytes.length)
+    this.respond(head.status, head.reason, head.fields, this.sink.readable)
+    if (filled > 0) this.sink.write(bytes.subarray(0, filled))
+  }
+
   private connect(fresh: boolean): void {
+    const { sourceIp } = this
     const { request, head, target } = this.options
-    const sourceIp = request.headers.get('CF-Connecting-IP') ?? '127.0.0.1'
     this.exchange = undefined
     this.connecting = target.connect({ sourceIp }, fresh, (stream, isReused, error) => {
       if (this.isOver) stream?.destroy()
@@ -148,14 +187,17 @@ export class EdgeRun implements ExchangeHandler {
 
   private async sendBody(exchange: Exchange, body: ReadableStream<Uint8Array>, isFree: boolean): Promise<void> {
     if (!isFree) await this.whenDrained()
-    const reader = body.getReader()
+    const reader = body.getReader({ mode: 'byob' })
+    let memory = new ArrayBuffer(HEAD_ROOM + UPLOAD_BYTES)
     for (;;) {
-      const { done, value } = await reader.read()
+      const { done, value } = await reader.read(new Uint8Array(memory, HEAD_ROOM))
       if (this.isOver) return
       if (done) break
       this.options.target.workConns.stats.traffic.forward += value.length
-      const isTaken = exchange.write(value)
+      const isTaken = exchange.write(value, HEAD_ROOM)
       if (!isTaken) await this.whenDrained()
+      // Free again, for whoever sends it has copied it.
+      memory = value.buffer
     }
     exchange.endBody()
     // frp counts from the whole request on (Go's ResponseHeaderTimeout); an upload takes as long as it takes.
@@ -221,11 +263,11 @@ export class EdgeRun implements ExchangeHandler {
     status: number,
     statusText: string,
     fields: Fields | undefined,
-    body: ReadableStream<Uint8Array> | string | null,
+    body: ReadableStream<Uint8Array> | Uint8Array | string | null,
   ): void {
     if (this.isAnswered) return
     this.isAnswered = true
-    const headers = fields === undefined ? new Headers() : headersOf(fields)
+    const headers = fields === undefined ? [] : headersOf(fields)
     this.answer(new Response(body, { status: statusOf(status), statusText, headers, encodeBody: 'manual' }))
   }
 
@@ -243,9 +285,10 @@ function statusOf(status: number): number {
   return status >= 200 && status <= 599 ? status : 502
 }
 
-function headersOf(fields: Fields): Headers {
-  const headers = new Headers()
-  for (const [name, value] of fields) headers.append(name, textOf(value))
+/** As pairs: the platform takes them in one call, and keeps several of one name apart. */
+function headersOf(fields: Fields): [string, string][] {
+  const headers: [string, string][] = []
+  for (const [name, value] of fields) headers.push([name, textOf(value)])
   return headers
 }
 

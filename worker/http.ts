@@ -5,6 +5,7 @@ import type { HttpDecision } from '../relay/http-ingress.ts'
 import { type OwnAnswer, ownAnswer } from '../relay/http-rules.ts'
 import type { Relay } from '../relay/relay.ts'
 import { EdgeRun } from './http-run.ts'
+import { splitUrl } from './request-url.ts'
 import type { HubRuntime } from './runtime.ts'
 import type { Sleep } from './sleep.ts'
 import type { HubStore } from './store.ts'
@@ -62,11 +63,16 @@ function comingBack(): OwnAnswer {
 /** A request as the relay reads one. Names come in lower case, sorted, and joined: that is the platform's doing. */
 export function headOf(request: Request): RequestHead {
   const fields = new Fields()
-  for (const [name, value] of request.headers) fields.append(name, name === 'cookie' ? cookies(value) : value)
+  // One call into the platform, where an iterator is one a field.
+  request.headers.forEach((value, name) => {
+    fields.append(name, name === 'cookie' ? cookies(value) : value)
+  })
   const { authority, path } = splitUrl(request.url)
-  const length = request.headers.get('Content-Length')
+  const length = fields.get('content-length') ?? null
   const hasBody = request.body !== null
-  const upgrade = request.headers.get('Upgrade') ?? undefined
+  const asked = fields.get('upgrade')
+  // The platform carries no other one; ignoring it is a server's right (RFC 9110 7.8), and then it is a plain request.
+  const upgrade = asked?.toLowerCase() === 'websocket' ? asked : undefined
   return {
     method: request.method,
     target: path,
@@ -84,16 +90,6 @@ export function headOf(request: Request): RequestHead {
     expectsContinue: false,
     byteLength: 0,
   }
-}
-
-/** The raw target: `new URL` would resolve dot segments, which are the service's to see. */
-function splitUrl(url: string): { authority: string; path: string } {
-  const start = url.indexOf('://') + 3
-  const slash = url.indexOf('/', start)
-  const end = slash < 0 ? url.length : slash
-  const hash = url.indexOf('#', end)
-  const path = url.slice(end, hash < 0 ? undefined : hash)
-  return { authority: url.slice(start, end), path: path === '' ? '/' : path }
 }
 
 /** The platform joins several Cookie fields with a comma, which no server reads (RFC 6265 4.2.1). */

@@ -8,6 +8,7 @@ import { HubDirectory } from './directory.ts'
 import { configOf, type Env, refusal } from './env.ts'
 import { HttpDoor } from './http.ts'
 import { SqlRegistryStore } from './registry-store.ts'
+import { splitUrl } from './request-url.ts'
 import { HubRuntime } from './runtime.ts'
 import { Sleep } from './sleep.ts'
 import { reasonText } from './sockets.ts'
@@ -79,12 +80,11 @@ export class Hub extends DurableObject<Env> {
   override async fetch(request: Request): Promise<Response> {
     if (this.refusal !== undefined) return new Response(`${this.refusal}\n`, { status: 503 })
     return await this.sleep.during(async () => {
-      const { pathname } = new URL(request.url)
+      const { pathname } = splitUrl(request.url)
       if (pathname === OWN_PATH && isUpgrade(request)) return this.acceptClient(request)
       if (pathname === OWN_PATH || pathname.startsWith(`${OWN_PATH}/`)) {
         // The API tells who is there; strangers wake nobody.
-        if (request.headers.has('Authorization')) this.sleep.wakeAll()
-        this.app ??= relayApp(this.relay, this.runtime)
+        this.app ??= relayApp(this.relay, this.runtime, 0, () => this.sleep.wakeAll())
         return await this.app.fetch(request, request.headers.get('CF-Connecting-IP') ?? '')
       }
       return await this.http.serve(request)
@@ -93,6 +93,11 @@ export class Hub extends DurableObject<Env> {
 
   override webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): void {
     this.sleep.event(() => {
+      const client = this.sleep.awakeClientOf(socket)
+      if (client !== undefined && typeof message !== 'string') {
+        client.receive(new Uint8Array(message))
+        return
+      }
       const user = this.sleep.userOf(socket)
       if (user !== undefined) {
         user.receive(message)
@@ -130,7 +135,7 @@ export class Hub extends DurableObject<Env> {
       ip: request.headers.get('CF-Connecting-IP') ?? '127.0.0.1',
       port: 0,
       transport: 'websocket',
-      isEncrypted: new URL(request.url).protocol === 'https:',
+      isEncrypted: request.url.startsWith('https:'),
     })
     return new Response(null, { status: 101, webSocket: client, headers: { edgefrp: '1' } })
   }

@@ -3,16 +3,13 @@ import type { FrpsOptions } from '../config/frps.ts'
 /** The hub that serves what no list names. */
 const DEFAULT_HUB = 'default'
 
-let options: FrpsOptions | undefined
-
 /**
  * The name of the hub that serves a hostname: `edgefrp.hubs` lists further hubs with their hosts and the variable
  * of their configuration. A stranger cannot name an object: without a list there is one, with lists an unlisted
- * host has none. The configuration is read once an isolate.
+ * host has none.
  */
-export function hubFor(hostname: string, read: () => FrpsOptions): string | undefined {
-  options ??= read()
-  const { hubs } = options.edgefrp
+export function hubFor(hostname: string, { edgefrp }: FrpsOptions): string | undefined {
+  const { hubs } = edgefrp
   if (hubs.length === 0) return DEFAULT_HUB
   const host = hostname.toLowerCase()
   const hub = hubs.find(({ hosts }) => hosts.some((pattern) => matches(host, pattern.toLowerCase())))

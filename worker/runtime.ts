@@ -1,3 +1,4 @@
+import { Deadlines } from '../contract/deadlines.ts'
 import type { Deadline, Log, LogLevel, Runtime } from '../contract/runtime.ts'
 import { workerCrypto } from './crypto.ts'
 
@@ -5,7 +6,14 @@ import { workerCrypto } from './crypto.ts'
 export class HubRuntime implements Runtime {
   readonly crypto = workerCrypto
   readonly log: Log
-  private open = 0
+  /** A timer of the platform costs more than most of what a request does here: one serves all, and none is kept for nobody. */
+  private readonly deadlines = new Deadlines({
+    monotonicMs: () => this.monotonicMs(),
+    arm: (delayMs, run) => {
+      const timer = setTimeout(run, delayMs)
+      return () => clearTimeout(timer)
+    },
+  })
   private readonly afterEvent: () => void
 
   /** `afterEvent` is called after each deadline that ran, as after every event of the object. */
@@ -24,28 +32,15 @@ export class HubRuntime implements Runtime {
   }
 
   after(delayMs: number, run: () => void): Deadline {
-    let isOpen = true
-    this.open += 1
-    const timer = setTimeout(() => {
-      if (!isOpen) return
-      isOpen = false
-      this.open -= 1
+    return this.deadlines.after(delayMs, () => {
       run()
       this.afterEvent()
-    }, delayMs)
-    return {
-      cancel: () => {
-        if (!isOpen) return
-        isOpen = false
-        this.open -= 1
-        clearTimeout(timer)
-      },
-    }
+    })
   }
 
   /** Nobody waits for anything. */
   get isQuiet(): boolean {
-    return this.open === 0
+    return this.deadlines.size === 0
   }
 }
 

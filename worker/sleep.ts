@@ -1,14 +1,13 @@
 import { FrpError, messageOf } from '../contract/errors.ts'
-import { saveWrap } from '../protocol/frp/wrap.ts'
 import type { ByteStream } from '../protocol/stream/byte-stream.ts'
 import type { MemoryBudget } from '../protocol/yamux/memory-budget.ts'
 import type { Connection } from '../relay/connection.ts'
 import type { PeerInfo } from '../relay/ingress.ts'
-import type { LiveJoin } from '../relay/joins.ts'
 import type { Relay } from '../relay/relay.ts'
 import type { SavedEnd, SavedVisit } from '../relay/saved.ts'
 import type { HubDirectory } from './directory.ts'
 import type { HubRuntime } from './runtime.ts'
+import { Snapshots } from './snapshots.ts'
 import { HubSocket } from './sockets.ts'
 import type { HubStore, SavedSocket } from './store.ts'
 import { UserSocket } from './user-socket.ts'
@@ -18,9 +17,8 @@ const CLIENT_TAG = 'client'
 const USER_TAG = 'user'
 /** A hub that cannot be saved yet looks again after this time, and so stays in memory. */
 const RETRY_MS = 5_000
-
-/** What a socket's attachment holds. */
-type Attachment = { saved: SavedSocket } | { isSpilled: true } | { visit: SavedVisit } | Record<string, never>
+/** Bytes that wait for a reader are written down when nothing has happened for so long. */
+const HELD_MS = 500
 
 export interface SleepOptions {
   ctx: DurableObjectState
@@ -41,23 +39,39 @@ export class Sleep {
   private readonly options: SleepOptions
   private readonly awake = new Map<string, Awake>()
   private readonly names = new WeakMap<Connection, string>()
+  /** By the platform's sockets, whose tags are slow to ask for. */
+  private readonly clients = new WeakMap<WebSocket, HubSocket>()
   private readonly users = new Map<string, UserSocket>()
   private readonly working = new Set<HubSocket>()
   /** Requests and other things under way that have no place in a snapshot. */
   private underWay = 0
+  /** An event is on, at whose end all is sent anyway. */
+  private isInEvent = false
   private retry: ReturnType<typeof setTimeout> | undefined
+  /** The last event after which bytes waited for a reader. */
+  private lastHeldMs = 0
+  private readonly snapshots: Snapshots
 
   constructor(options: SleepOptions) {
     this.options = options
+    const { relay, store } = options
+    this.snapshots = new Snapshots({
+      relay,
+      store,
+      serverOf: (name) => this.serverOf(name),
+      endOf: (stream) => this.endOf(stream),
+    })
   }
 
   // --- events
 
   /** Runs one event of the object. */
   event(run: () => void): void {
+    this.isInEvent = true
     try {
       run()
     } finally {
+      this.isInEvent = false
       this.settle()
     }
   }
@@ -83,17 +97,23 @@ export class Sleep {
     }
   }
 
-  /** Sends what was gathered, and when nobody waits for anything writes down what must outlive memory. */
-  settle(): void {
-    for (const socket of this.working) socket.flush()
-    this.working.clear()
-    if (this.underWay > 0 || !this.options.runtime.isQuiet) return
-    let isSaved = true
-    for (const [name, { socket, connection }] of this.awake) {
-      if (socket.isDirty) isSaved = this.save(name, socket, connection) && isSaved
+  /**
+   * Sends what was gathered, and when nobody waits for anything writes down what must outlive memory. Bytes that
+   * wait for a reader would go to storage, which is slow and costs money, so they must have waited a while:
+   * `hasWaited`.
+   */
+  settle(hasWaited = false): void {
+    while (this.working.size > 0) {
+      const working = [...this.working]
+      this.working.clear()
+      // What is sent may bring a marker, which has to leave too.
+      for (const socket of working) socket.flush()
     }
-    this.options.relay.registry.save()
-    if (!isSaved) this.stayAwake()
+    if (this.underWay > 0 || !this.options.runtime.isQuiet) return
+    if (!hasWaited && this.isHolding) {
+      this.lastHeldMs = this.options.runtime.nowMs()
+      this.stayAwake(HELD_MS)
+    } else if (!this.saveAll()) this.stayAwake(RETRY_MS)
     else if (this.retry !== undefined) {
       clearTimeout(this.retry)
       this.retry = undefined
@@ -119,12 +139,18 @@ export class Sleep {
     this.keep(name, socket, connection)
   }
 
+  /** The socket of a client that is in memory: what most messages are for. */
+  awakeClientOf(server: WebSocket): HubSocket | undefined {
+    return this.clients.get(server)
+  }
+
   /** The socket of a client, in memory again if it slept. */
   clientOf(server: WebSocket): { receive(bytes: Uint8Array): void } | undefined {
     const name = this.nameOfSocket(server)
-    const awake = this.awake.get(name)
-    if (awake !== undefined) return awake.socket
-    return this.wakeConnection(name, server) === undefined ? undefined : this.awake.get(name)?.socket
+    if (!this.awake.has(name)) this.wakeConnection(name, server)
+    const socket = this.awake.get(name)?.socket
+    if (socket !== undefined) this.clients.set(server, socket)
+    return socket
   }
 
   acceptUser(server: WebSocket): UserSocket {
@@ -196,9 +222,9 @@ export class Sleep {
       store.lost(name, runtime.nowMs())
       return undefined
     }
-    const attachment = server.deserializeAttachment() as Attachment | null // written by `save`
-    const saved = attachment !== null && 'isSpilled' in attachment ? store.spilled(name) : savedOf(attachment)
+    if (this.snapshots.isOver(server)) return undefined
     try {
+      const saved = this.snapshots.read(name, server)
       if (saved === undefined) throw new FrpError('YAMUX_BAD_SNAPSHOT', 'nothing was saved of this connection')
       return this.revive(server, name, saved)
     } catch (error) {
@@ -225,10 +251,10 @@ export class Sleep {
     const known = this.users.get(name)
     if (known !== undefined) return known
     if (server === undefined) return undefined
-    const attachment = server.deserializeAttachment() as Attachment | null // written by `saveUsers`
     const user = this.newUser(server, name)
     this.users.set(name, user)
-    if (attachment !== null && 'visit' in attachment) this.rejoin(attachment.visit)
+    const visit = this.snapshots.readUser(server)
+    if (visit !== undefined) this.rejoin(visit)
     return user
   }
 
@@ -254,54 +280,29 @@ export class Sleep {
 
   // --- saving
 
-  private save(name: string, socket: HubSocket, connection: Connection): boolean {
-    const { store } = this.options
-    const joins = this.joinsOf(connection)
-    const visits = joins.map((live) => this.savedVisit(live))
-    if (visits.some((visit) => visit === undefined)) return false
-    const saved = connection.save(visits.filter((visit) => visit !== undefined))
-    // A stranger who has not logged in has nothing to be revived for; his deadline keeps the object awake.
-    if (saved === undefined) return connection.control === undefined
-    const server = this.serverOf(name)
-    if (server === undefined) return true
-    const whole: SavedSocket = { connection: saved, flow: socket.save() }
-    try {
-      server.serializeAttachment({ saved: whole } satisfies Attachment)
-      if (socket.isSpilled) store.unspill(name)
-      socket.isSpilled = false
-    } catch {
-      // More than the 16 KiB of an attachment: held bytes, many proxies.
-      store.spill(name, whole)
-      server.serializeAttachment({ isSpilled: true } satisfies Attachment)
-      socket.isSpilled = true
+  private saveAll(): boolean {
+    let isSaved = true
+    for (const [name, { socket, connection }] of this.awake) {
+      if (socket.isDirty) isSaved = this.snapshots.save(name, socket, connection) && isSaved
     }
-    for (const visit of visits) if (visit?.visitor.stream === 0) this.saveUser(visit)
-    const { control } = connection
-    if (control !== undefined && !control.state.isProvisional) store.keepRun(control.state.runId, name)
-    socket.isDirty = false
-    return true
+    this.options.relay.registry.save()
+    return isSaved
   }
 
-  private saveUser(visit: SavedVisit): void {
-    this.serverOf(visit.visitor.connection)?.serializeAttachment({ visit } satisfies Attachment)
+  /** A timer that runs is what keeps the object in memory. */
+  private stayAwake(delayMs: number): void {
+    this.retry ??= setTimeout(() => {
+      this.retry = undefined
+      const { runtime } = this.options
+      if (runtime.nowMs() - this.lastHeldMs < delayMs) this.stayAwake(delayMs)
+      else this.settle(true)
+    }, delayMs)
   }
 
-  private joinsOf(connection: Connection): LiveJoin[] {
-    const found: LiveJoin[] = []
-    for (const live of this.options.relay.joins) {
-      if (connection.idOf(live.work) !== undefined || connection.idOf(live.user) !== undefined) found.push(live)
-    }
-    return found
-  }
-
-  private savedVisit(live: LiveJoin): SavedVisit | undefined {
-    const visitor = this.endOf(live.user)
-    const work = this.endOf(live.work)
-    const wrapped = saveWrap(live.wrapped, live.work)
-    const around = saveWrap(live.wrappedUser, live.user)
-    if (visitor === undefined || work === undefined || wrapped === undefined || around === undefined) return undefined
-    const leg = live.leg && { kind: live.leg, wrapped: around }
-    return { proxyName: live.proxyName, visitor, work, wrapped, leg }
+  /** Some stream's bytes wait for their reader. */
+  private get isHolding(): boolean {
+    for (const { connection } of this.awake.values()) if (connection.unreadBytes > 0) return true
+    return false
   }
 
   private endOf(stream: ByteStream): SavedEnd | undefined {
@@ -315,18 +316,11 @@ export class Sleep {
     return undefined
   }
 
-  private stayAwake(): void {
-    this.retry ??= setTimeout(() => {
-      this.retry = undefined
-      this.settle()
-    }, RETRY_MS)
-  }
-
   // --- the sockets in memory
 
   /** Bytes were gathered: in an event, or in what goes on after a promise. They leave when this turn is over. */
   private works(socket: HubSocket): void {
-    if (this.working.size === 0) queueMicrotask(() => this.settle())
+    if (this.working.size === 0 && !this.isInEvent) queueMicrotask(() => this.settle())
     this.working.add(socket)
   }
 
@@ -349,6 +343,7 @@ export class Sleep {
     if (isLost) this.options.store.lost(name, this.options.runtime.nowMs())
     awake?.socket.closed(error)
     this.awake.delete(name)
+    this.clients.delete(server)
     if (!isLost) this.options.store.unspill(name)
   }
 
@@ -359,8 +354,4 @@ export class Sleep {
   private nameOfSocket(server: WebSocket): string {
     return this.options.ctx.getTags(server)[1] ?? ''
   }
-}
-
-function savedOf(attachment: Attachment | null): SavedSocket | undefined {
-  return attachment !== null && 'saved' in attachment ? attachment.saved : undefined
 }

@@ -21,6 +21,7 @@ export interface SavedFlow {
 export class HubSocket implements Link {
   /** Its tag, by which it is found after sleep. */
   readonly name: string
+  readonly givesMemory = true
   /** Something changed since `saved` was told. */
   isDirty = true
   /** What was saved is in the object's storage. */

@@ -7,6 +7,16 @@ export interface SavedSocket {
   flow: SavedFlow
 }
 
+/** As it is stored: the session is in pieces of its own. */
+interface SpilledSocket {
+  saved: SavedSocket
+  pieces: number
+}
+
+/** The platform takes 2 MiB a value, key and all. */
+const PIECE_BYTES = 1024 * 1024
+const EMPTY = new Uint8Array(0)
+
 /** How long a lost client's hosts are remembered: it is back within seconds, or not at all. */
 const LOST_MS = 15_000
 
@@ -67,7 +77,7 @@ export class HubStore {
 
   /** A socket is gone without having said goodbye: its keys are free, but remembered for a while. */
   lost(socket: string, nowMs: number): void {
-    this.kv.delete(socket)
+    this.unspill(socket)
     this.sql.exec('DELETE FROM keys WHERE lostMs < ?', nowMs - LOST_MS)
     this.sql.exec('UPDATE keys SET lostMs = ? WHERE socket = ?', nowMs, socket)
   }
@@ -85,16 +95,36 @@ export class HubStore {
     })
   }
 
-  /** What did not fit into an attachment. */
+  /** What did not fit into an attachment; its session in pieces, for a value has at most 2 MiB. */
   spill(socket: string, saved: SavedSocket): void {
-    this.kv.put(socket, saved)
+    const { connection, flow } = saved
+    const { session } = connection
+    this.unspill(socket)
+    const pieces = Math.ceil(session.length / PIECE_BYTES)
+    for (let i = 0; i < pieces; i++) {
+      this.kv.put(`${socket} ${i}`, session.slice(i * PIECE_BYTES, (i + 1) * PIECE_BYTES))
+    }
+    const whole: SpilledSocket = { saved: { connection: { ...connection, session: EMPTY }, flow }, pieces }
+    this.kv.put(socket, whole)
   }
 
   spilled(socket: string): SavedSocket | undefined {
-    return this.kv.get<SavedSocket>(socket)
+    const spilled = this.kv.get<SpilledSocket>(socket)
+    if (spilled === undefined) return undefined
+    const parts = Array.from({ length: spilled.pieces }, (_, i) => this.kv.get<Uint8Array>(`${socket} ${i}`) ?? EMPTY)
+    const session = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0))
+    let at = 0
+    for (const part of parts) {
+      session.set(part, at)
+      at += part.length
+    }
+    const { connection, flow } = spilled.saved
+    return { connection: { ...connection, session }, flow }
   }
 
   unspill(socket: string): void {
+    const pieces = this.kv.get<SpilledSocket>(socket)?.pieces ?? 0
+    for (let i = 0; i < pieces; i++) this.kv.delete(`${socket} ${i}`)
     this.kv.delete(socket)
   }
 }

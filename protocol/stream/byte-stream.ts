@@ -50,6 +50,8 @@ export interface StreamHandler {
 
 /** What a multiplexer rides on: one connection to the peer. */
 export interface Link extends ByteStream {
+  /** Each chunk it delivers is memory of its own, which a reader may keep as well as copy. */
+  readonly givesMemory?: boolean
   /**
    * The writer of this turn writes many small pieces: copy them into one batch and flush it at the end of
    * the turn, or before a large chunk. Calling it again in the same turn is free.

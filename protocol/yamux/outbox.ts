@@ -53,9 +53,12 @@ export class Outbox {
     this.link = link
   }
 
-  /** Whether a stream may write at once: nobody waits, nothing is under way. */
+  /**
+   * Whether a stream may write at once: nobody waits, nothing is under way. A ping or its answer waits too: who
+   * writes each time that the link is free again would keep it back for ever, and it may be what frees the link.
+   */
   get isIdle(): boolean {
-    return !this.isBusy && !this.isWriting && !this.isPumping && this.first === undefined && !this.isClosed
+    return !this.isBusy && !this.isWriting && !this.isPumping && !this.isClosed && !this.hasWork
   }
 
   get hasWork(): boolean {

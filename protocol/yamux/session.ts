@@ -29,6 +29,8 @@ export type { FrameRate, SessionOptions }
 export class Session implements StreamHandler {
   readonly budget: MemoryBudget
   readonly maxWindow: number
+  /** What waits for a reader is kept as it came, not copied. */
+  readonly keepsMemory: boolean
   /** Open streams, of both sides together: 1 before login (reliability L3). */
   maxStreams: number
   /** Bytes received and not consumed, over all streams; beyond it the stream that holds most is reset. */
@@ -55,6 +57,7 @@ export class Session implements StreamHandler {
     this.link = link
     this.options = options
     this.outbox = new Outbox(link)
+    this.keepsMemory = link.givesMemory === true
     this.budget = options.memoryBudget ?? new MemoryBudget(DEFAULT_MEMORY_BYTES)
     this.maxWindow = Math.max(YAMUX_INITIAL_WINDOW, options.maxWindow ?? YAMUX_MAX_WINDOW)
     this.maxStreams = options.maxStreams ?? YAMUX_MAX_STREAMS

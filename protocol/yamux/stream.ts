@@ -197,9 +197,12 @@ export class YamuxStream implements ByteStream {
       else this.grantIfDue()
       return false
     }
-    inlet.pushCopy(chunk)
+    // A small part of a large message would keep all of it.
+    const isKept = this.session.keepsMemory && length * 2 >= chunk.buffer.byteLength
+    if (isKept) inlet.push(chunk, headRoom)
+    else inlet.pushCopy(chunk)
     this.hold(length)
-    return true
+    return !isKept
   }
 
   peerGranted(delta: number): void {

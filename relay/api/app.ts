@@ -26,15 +26,16 @@ interface Env {
 /**
  * The relay's own HTTP paths on its public addresses, below the prefix, the same on every runtime. `healthz` is
  * there always; the rest only where `webServer.user` and `webServer.password` are both set. A wrong password is
- * answered `guessDelayMs` late: a relay that sleeps answers at once, for a timer keeps it awake.
+ * answered `guessDelayMs` late: a relay that sleeps answers at once, for a timer keeps it awake. `onAllowed` is called
+ * for each request that may see what is behind the password.
  */
-export function relayApp(relay: Relay, runtime: Runtime, guessDelayMs = 0): RelayApp {
+export function relayApp(relay: Relay, runtime: Runtime, guessDelayMs = 0, onAllowed?: () => void): RelayApp {
   const { webServer } = relay.options
   const app = newApp(runtime)
   const own = new Hono<Env>()
   own.get('/healthz', (context) => context.body(null, 200))
   if (webServer.user !== '' && webServer.password !== '') {
-    own.use(guard(relay, runtime, guessDelayMs))
+    own.use(guard(relay, runtime, guessDelayMs, onAllowed))
     addRoutes(own, relay, runtime)
     addStatusPage(own, '/dashboard', OWN_PREFIX)
   }
@@ -83,7 +84,7 @@ function addRoutes(app: Hono<Env>, relay: Relay, runtime: Runtime): void {
   app.route('/api', apiV1(relay))
 }
 
-function guard(relay: Relay, runtime: Runtime, guessDelayMs: number): MiddlewareHandler<Env> {
+function guard(relay: Relay, runtime: Runtime, guessDelayMs: number, onAllowed?: () => void): MiddlewareHandler<Env> {
   const { user, password, addr } = relay.options.webServer
   const access = new WebAccess({ runtime, user, password, isLoopback: isLoopbackAddress(addr) })
   return async (context, next) => {
@@ -98,7 +99,10 @@ function guard(relay: Relay, runtime: Runtime, guessDelayMs: number): Middleware
       isSecret: false,
       address: context.env.address,
     })
-    if (refusal === undefined) return await next()
+    if (refusal === undefined) {
+      onAllowed?.()
+      return await next()
+    }
     if (refusal.isGuess && guessDelayMs > 0) {
       await new Promise<void>((resolve) => void runtime.after(guessDelayMs, resolve))
     }

@@ -4,12 +4,13 @@ import { afterEach, expect, it } from 'vitest'
 import { WebSocketServer } from 'ws'
 import { CleanUp, freePorts, startClient } from '../e2e/client-rig.ts'
 import { startRelay } from '../e2e/frps-rig.ts'
+import { EDGE_TOKEN, Edge } from '../e2e/workerd-rig.ts'
 import { CHROMIUM, startBrowser } from './chromium.ts'
 
 const cleanUp = new CleanUp()
 afterEach(() => cleanUp.run())
 
-const FILES = 60
+const FILES = 300
 
 const PAGE = `<!doctype html><title>behind the tunnel</title><ul id="log"></ul>
 <script>
@@ -44,23 +45,45 @@ async function site(): Promise<number> {
   return (server.address() as AddressInfo).port // it listens on TCP
 }
 
-it.skipIf(CHROMIUM === undefined)(
-  'a browser sees a page with a WebSocket, an event stream and many files through the vhost',
-  async () => {
-    const [bindPort = 0, vhostHTTPPort = 0] = await freePorts(2)
-    const auth = { token: 'browser-token' }
-    await startRelay(cleanUp, { bindPort, vhostHTTPPort, auth })
+const TOKEN = 'browser-token'
+
+/** Where a relay takes clients, and users. */
+interface Ways {
+  serverPort: number
+  userPort: number
+  transport: object
+}
+
+async function onVm(): Promise<Ways> {
+  const [bindPort = 0, vhostHTTPPort = 0] = await freePorts(2)
+  await startRelay(cleanUp, { bindPort, vhostHTTPPort, auth: { token: TOKEN } })
+  return { serverPort: bindPort, userPort: vhostHTTPPort, transport: {} }
+}
+
+async function onEdge(): Promise<Ways> {
+  const { port } = await Edge.start(cleanUp)
+  return { serverPort: port, userPort: port, transport: { protocol: 'websocket', tls: { enable: false } } }
+}
+
+it.skipIf(CHROMIUM === undefined).each([
+  { name: 'a VM', start: onVm, token: TOKEN },
+  { name: 'the edge', start: onEdge, token: EDGE_TOKEN },
+])(
+  'a browser sees a page with a WebSocket, an event stream and many files through $name',
+  async ({ start, token }) => {
+    const { serverPort, userPort, transport } = await start()
     const client = startClient(cleanUp, {
       serverAddr: '127.0.0.1',
-      serverPort: bindPort,
-      auth,
+      serverPort,
+      auth: { token },
+      transport,
       proxies: [{ name: 'site', type: 'http', localPort: await site(), customDomains: ['127.0.0.1'] }],
     })
     await client.lines.waitFor('[site] start proxy success')
     const browser = await startBrowser()
     cleanUp.add(() => browser.close())
     const page = await browser.newPage()
-    await page.goto(`http://127.0.0.1:${vhostHTTPPort}/`)
+    await page.goto(`http://127.0.0.1:${userPort}/`)
     const wanted = ['socket echo of ping', 'closed 4001 enough', 'event 1', 'event 2', 'event 3', `files ${FILES}`]
     for (const text of wanted) await page.getByText(text, { exact: true }).waitFor()
     expect((await page.locator('li').allTextContents()).sort()).toEqual([...wanted].sort())

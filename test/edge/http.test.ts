@@ -121,7 +121,7 @@ describe('a body through the hub', () => {
     }
     expect([got, right]).toEqual([total, true])
     expect(most).toBeLessThan(16 * MEBIBYTE)
-  })
+  }, 30_000)
 
   it('goes up whole, chunked', async () => {
     const total = 8 * MEBIBYTE

@@ -35,7 +35,7 @@ describe('what a hub has seen', () => {
     const client = await EdgeClient.login(hub, { clientId: 'nas' })
     await client.register(WEB, service)
     await (await hub.fetch('http://web.test/')).text()
-    // What ran until a crash is booked every few minutes; what was closed is booked.
+    // What ran until a crash is booked every few seconds; what was closed is booked.
     client.send({ type: 'CloseProxy', proxy_name: 'web' })
     await client.ping()
     await quiet(hub)

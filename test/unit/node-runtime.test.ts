@@ -1,8 +1,8 @@
 import { spawnSync } from 'node:child_process'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { Deadlines } from '../../contract/deadlines.ts'
 import type { Deadline } from '../../contract/runtime.ts'
-import { Deadlines } from '../../node/deadlines.ts'
 import { createLineLog } from '../../node/log.ts'
 import { nodeRuntime } from '../../node/runtime.ts'
 

@@ -151,6 +151,20 @@ describe('streams share a link', () => {
     expect(side.frames().map((frame) => frame.id)).toEqual([1, 3, 1, 1, 1])
   })
 
+  it('nor ahead of a ping: on the edge it is the answer to one that frees the link', () => {
+    const side = new Side()
+    const { stream, reader } = side.accept(1, 10_000_000)
+    let left = 3
+    reader.onDrain = () => {
+      if (left-- > 0) stream.write(roomy(pattern(100)), HEAD_ROOM)
+    }
+    side.link.isSlow = true
+    stream.write(roomy(pattern(100)), HEAD_ROOM)
+    side.session.ping()
+    while (side.link.isLending) side.link.drain()
+    expect(side.frames().map((frame) => frame.type)).toEqual([TYPE_DATA, TYPE_PING, TYPE_DATA, TYPE_DATA, TYPE_DATA])
+  })
+
   it('what a slow link leaves to say is kept as numbers: pongs, grants, resets', () => {
     const side = new Side()
     const { stream } = side.accept(1)

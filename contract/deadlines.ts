@@ -1,4 +1,4 @@
-import type { Deadline } from '../contract/runtime.ts'
+import type { Deadline } from './runtime.ts'
 
 /** setTimeout takes 2^31-1 ms at most; what is due later is armed again when the timer fires. */
 const LONGEST_TIMER_MS = 0x7fff_ffff
