@@ -7,7 +7,7 @@ import { Session } from '../protocol/yamux/session.ts'
 /** What carries the frp streams of one session. */
 export interface Carrier {
   /** A new frp stream to the relay. */
-  open(): Promise<ByteStream>
+  open(): ByteStream | Promise<ByteStream>
   /** Pings the relay below the messages, where there is something that can. */
   keepAlive(options: KeepAliveOptions): void
   /** Gives up what is being opened, and with yamux all streams. */
@@ -41,7 +41,7 @@ export class MuxCarrier implements Carrier {
     this.session.start()
   }
 
-  async open(): Promise<ByteStream> {
+  open(): ByteStream {
     return this.session.open()
   }
 

@@ -75,11 +75,11 @@ export class Control {
       carrier,
       log,
       wire: this.wire,
-      hello: async () => ({
-        type: 'NewWorkConn',
-        run_id: accepted.runId,
-        ...(await credentials.forMessage('NewWorkConns')),
-      }),
+      hello: () => {
+        const hello = { type: 'NewWorkConn', run_id: accepted.runId } as const
+        const proof = credentials.forMessage('NewWorkConns')
+        return proof instanceof Promise ? proof.then((late) => ({ ...hello, ...late })) : { ...hello, ...proof }
+      },
       onStart: (stream, start) => this.manager.take(stream, start),
     })
     accepted.stream.pause()
@@ -143,7 +143,7 @@ export class Control {
   }
 
   /** A stream for what is not a work connection: this client visits another one's service. */
-  openStream(): Promise<ByteStream> {
+  async openStream(): Promise<ByteStream> {
     return this.parts.carrier.open()
   }
 
@@ -201,7 +201,7 @@ export class Control {
     const again = (delayMs: number, nextRetryMs?: number): void => {
       this.nextPing = runtime.after(delayMs, () => this.sendPing(intervalMs, nextRetryMs))
     }
-    credentials.forMessage('HeartBeats').then(
+    Promise.resolve(credentials.forMessage('HeartBeats')).then(
       (proof) => {
         if (this.isClosed) return
         log.debug('send heartbeat to server')

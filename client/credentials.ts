@@ -17,8 +17,8 @@ type Scope = 'HeartBeats' | 'NewWorkConns'
 export interface Credentials {
   /** Rejects with AUTH_FAILED when none can be had now. */
   forLogin(): Promise<Required<Proof>>
-  /** An empty object where the scope is not configured. Rejects as `forLogin`. */
-  forMessage(scope: Scope): Promise<Partial<Proof>>
+  /** An empty object where the scope is not configured; a promise where an issuer is asked. Rejects as `forLogin`. */
+  forMessage(scope: Scope): Partial<Proof> | Promise<Partial<Proof>>
   /** The server refused them: what was kept of them is not used again. */
   refused(): void
 }
@@ -32,7 +32,7 @@ export function credentialsOf(auth: ServerOptions['auth'], runtime: Runtime): Cr
       // frp's Login has the time of the client's clock whatever the method is.
       return { timestamp, ...(await proof.now()) }
     },
-    forMessage: async (scope) => (auth.additionalScopes.includes(scope) ? await proof.now() : {}),
+    forMessage: (scope) => (auth.additionalScopes.includes(scope) ? proof.now() : {}),
     refused: () => proof.refused(),
   }
 }
@@ -47,7 +47,7 @@ class TokenProof {
     this.runtime = runtime
   }
 
-  async now(): Promise<Proof> {
+  now(): Proof {
     const timestamp = Math.floor(this.runtime.nowMs() / 1000)
     return { privilege_key: privilegeKey(this.runtime.crypto, this.token, timestamp), timestamp }
   }

@@ -20,8 +20,8 @@ export interface WorkConnsParts {
   carrier: Carrier
   log: Log
   wire: WireProtocol
-  /** Rejects when its proof cannot be had. */
-  hello(): Promise<OutgoingOf<'NewWorkConn'>>
+  /** Rejects when its proof cannot be had; a promise only where somebody else has to be asked for it. */
+  hello(): OutgoingOf<'NewWorkConn'> | Promise<OutgoingOf<'NewWorkConn'>>
   /** A user came; must attach to `stream` before it returns. */
   onStart(stream: ByteStream, start: StartWorkConn): void
 }
@@ -63,31 +63,51 @@ export class WorkConns {
   private serve(): void {
     while (!this.isClosed && this.requests > 0 && this.dialing < MAX_DIALING && this.held < MAX_WAITING) {
       this.requests -= 1
-      this.dialing += 1
-      this.open().then(
-        ({ stream, hello }) => {
-          this.dialing -= 1
-          if (this.isClosed) stream.destroy(new FrpError('SESSION_ENDED', 'the session is over'))
-          else this.offer(stream, hello)
-          this.serve()
-        },
-        (error: unknown) => {
-          this.dialing -= 1
-          if (!this.isClosed) this.parts.log.warn(`start new connection to server error: ${messageOf(error)}`)
-          this.serve()
-        },
-      )
+      try {
+        this.open()
+      } catch (error) {
+        this.failed(error)
+      }
     }
   }
 
-  /** The proof first: a relay does not wait for long for the first message of a stream. */
-  private async open(): Promise<{ stream: ByteStream; hello: OutgoingOf<'NewWorkConn'> }> {
-    const hello = await this.parts.hello().catch((error: unknown) => {
-      throw new FrpError('AUTH_FAILED', `error during NewWorkConn authentication: ${messageOf(error)}`, {
-        cause: error,
+  /** The proof first: a relay does not wait for long for the first message of a stream. Promises only where they must be. */
+  private open(): void {
+    const hello = this.parts.hello()
+    if (hello instanceof Promise) this.openLater(hello)
+    else {
+      const stream = this.parts.carrier.open()
+      if (stream instanceof Promise) this.openLater(hello, stream)
+      else this.opened(stream, hello)
+    }
+  }
+
+  private openLater(
+    hello: OutgoingOf<'NewWorkConn'> | Promise<OutgoingOf<'NewWorkConn'>>,
+    opening?: Promise<ByteStream>,
+  ): void {
+    const both = async (): Promise<void> => {
+      const proven = await Promise.resolve(hello).catch((cause: unknown) => {
+        throw new FrpError('AUTH_FAILED', `error during NewWorkConn authentication: ${messageOf(cause)}`, { cause })
       })
-    })
-    return { hello, stream: await this.parts.carrier.open() }
+      this.opened(await (opening ?? this.parts.carrier.open()), proven)
+    }
+    this.dialing += 1
+    both()
+      .catch((error: unknown) => this.failed(error))
+      .finally(() => {
+        this.dialing -= 1
+        this.serve()
+      })
+  }
+
+  private opened(stream: ByteStream, hello: OutgoingOf<'NewWorkConn'>): void {
+    if (this.isClosed) stream.destroy(new FrpError('SESSION_ENDED', 'the session is over'))
+    else this.offer(stream, hello)
+  }
+
+  private failed(error: unknown): void {
+    if (!this.isClosed) this.parts.log.warn(`start new connection to server error: ${messageOf(error)}`)
   }
 
   private offer(stream: ByteStream, hello: OutgoingOf<'NewWorkConn'>): void {
