@@ -56,6 +56,7 @@ export const ERROR_CODES = {
   PORT_TAKEN: 'the port is in use',
   NOT_SUPPORTED: 'this is not available here',
   LIMIT: 'a limit was reached',
+  PLUGIN_REFUSED: 'a server plugin refused, or did not answer as it should',
   // configuration
   CONFIG_SYNTAX: 'a configuration file cannot be parsed',
   CONFIG_FIELD: 'a configuration field is unknown, missing or has a wrong value',

@@ -17,6 +17,7 @@ import { acceptHttp, type HttpDoor } from './http-listener.ts'
 import { listenForNames, type NameListeners, sharesHttpsPort } from './https-sni.ts'
 import { listenTcp, portOf } from './listen.ts'
 import { notFoundPage } from './not-found-page.ts'
+import { callPlugin } from './plugin-call.ts'
 import { type Doors, PortMux } from './port-mux.ts'
 import { openTcpPort, type UserPortOptions } from './tcp.ts'
 import { openUdpPort } from './udp.ts'
@@ -64,7 +65,9 @@ export async function startServer(options: FrpsOptions, runtime: Runtime): Promi
     get: (url, init) => fetch(url, init),
     keepAlive: keepAliveOf(options),
     notFoundPage: notFoundPage(options.custom404Page, log),
+    callPlugin,
   })
+  for (const { name } of options.httpPlugins) log.info(`plugin [${name}] has been registered`)
   const listeners = new Listeners(options, runtime, limit, relay.refusals)
   const { bindAddr, bindPort, proxyBindAddr, vhostHTTPPort } = options
   const isShared = vhostHTTPPort > 0 && vhostHTTPPort === bindPort && bindAddr === proxyBindAddr

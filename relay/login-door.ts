@@ -19,6 +19,7 @@ import { LoginQueue } from './login-queue.ts'
 import type { Registry } from './registry.ts'
 import { newRunId, publicIdOf } from './run-id.ts'
 import type { SavedControl } from './saved.ts'
+import type { ServerPlugins } from './server-plugins.ts'
 import type { Sleepers } from './sleepers.ts'
 import { onVerdict } from './verdict.ts'
 
@@ -29,11 +30,19 @@ export interface LoginDoorOptions {
   guard: LoginGuard
   registry: Registry
   sleepers: Sleepers
+  plugins: ServerPlugins
   /** What this relay speaks beyond frp. */
   features: readonly string[]
   proxies: ControlOptions['proxies']
   /** The token is right; the login may still have to wait. */
   onVerified: (connection: Connection) => void
+}
+
+/** A login that was let in. */
+interface Identified {
+  /** As plugins have changed it. */
+  asked: Login
+  principal: Principal
 }
 
 /** Lets clients in: Login, its answer, and who owns a run id when two claim it. */
@@ -67,6 +76,7 @@ export class LoginDoor {
     return this.byRunId.get(runId)
   }
 
+  /** frp: plugins are asked before the token is looked at, and may change the login. */
   open(connection: Connection, login: Login, opened: OpenedStream): void {
     onVerdict(
       this.runtime,
@@ -76,9 +86,9 @@ export class LoginDoor {
         }
         this.checkFirst(connection)
         this.checkNames(login)
-        return this.options.verifier.verifyLogin(login)
+        return this.identify(connection, login)
       },
-      (principal) => {
+      ({ asked, principal }) => {
         // It may have been asked for elsewhere, and time went by.
         if (!connection.isOpen) return
         this.checkFirst(connection)
@@ -86,11 +96,26 @@ export class LoginDoor {
         this.options.onVerified(connection)
         this.queue.enter(
           () => connection.isOpen,
-          () => this.enter(connection, opened, login, principal),
+          () => this.enter(connection, opened, asked, principal),
         )
       },
       (error) => this.refuse(connection, opened.channel, error),
     )
+  }
+
+  /** Who it is, and what is asked for: plugins come before the token, and may change the login. */
+  private identify({ peer }: Connection, login: Login): Identified | Promise<Identified> {
+    const { plugins, verifier } = this.options
+    const verify = (asked: Login): Identified | Promise<Identified> => {
+      const principal = verifier.verifyLogin(asked)
+      if (principal instanceof Promise) return principal.then((found) => ({ asked, principal: found }))
+      return { asked, principal }
+    }
+    if (!plugins.has('Login')) return verify(login)
+    return plugins.login(login, formatAddress(peer.ip, peer.port)).then((changed) => {
+      this.checkNames(changed)
+      return verify(changed)
+    })
   }
 
   /** Goes on with a client after sleep. */
@@ -251,6 +276,7 @@ export class LoginDoor {
       userConnTimeoutMs: options.userConnTimeout * 1000,
       isDetailed: options.detailedErrorsToClient,
       proxies: this.options.proxies,
+      plugins: this.options.plugins,
       onProved: (proved) => this.takeOver(proved),
       onClose: (closed) => this.forget(closed),
     }

@@ -11,6 +11,8 @@ import { MAX_ANNOTATION_BYTES, MAX_WAITING_MESSAGES, PROBE_MS } from './limits.t
 import { PROXY_TYPES, type ProxyContext, type ProxyType, type RelayProxy } from './proxies/table.ts'
 import { type ProxyStats, WorkConns } from './proxy.ts'
 import type { Registry } from './registry.ts'
+import type { ServerPlugins } from './server-plugins.ts'
+import { UserGate } from './user-gate.ts'
 import type { Visits } from './visits.ts'
 import type { WorkConnPool } from './work-conn-pool.ts'
 
@@ -20,6 +22,7 @@ export interface ProxySetOptions {
   log: Log
   control: Control
   pool: WorkConnPool
+  plugins: ServerPlugins
   directory: Directory<Control>
   registry: Registry
   visits: Visits
@@ -75,14 +78,21 @@ export class ProxySet {
     return this.byName.size
   }
 
-  /** Registers a proxy and starts it; returns `remote_addr`. Rejects with an FrpError that carries frp's text. */
-  register(message: NewProxy): Promise<string> {
+  /**
+   * Registers a proxy and starts it; returns `remote_addr`, and the message as plugins have changed it. Rejects with
+   * an FrpError that carries frp's text.
+   */
+  register(message: NewProxy): Promise<{ message: NewProxy; remoteAddr: string }> {
     try {
       this.takeAllowance()
     } catch (error) {
       return Promise.reject(error)
     }
-    return this.inLine(() => this.registerNow(message))
+    return this.inLine(async () => {
+      const { plugins, control } = this.options
+      const asked = plugins.has('NewProxy') ? await plugins.newProxy(control.pluginUser, message) : message
+      return { message: asked, remoteAddr: await this.registerNow(asked) }
+    })
   }
 
   /** So many messages wait that the client has to wait with the next one, as it does at frps for each. */
@@ -228,6 +238,7 @@ export class ProxySet {
       isHalfClosing: control.has('half-close'),
       stats,
       joins: this.options.joins,
+      gate: new UserGate({ control, message, plugins: this.options.plugins }),
       isFull: this.options.isFull,
     })
     return { proxy: factory({ ...context, runtime, log, message, workConns }), workConns }
@@ -276,6 +287,7 @@ export class ProxySet {
       .release(allOf(registered.held), control)
       .catch((error: unknown) => log.error(`release of [${name}]: ${error}`))
     registry.proxyStopped(name)
+    this.options.plugins.closeProxy(control.pluginUser, name)
     log.info(`close proxy [${name}] success`)
   }
 }

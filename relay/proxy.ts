@@ -1,4 +1,4 @@
-import { FrpError } from '../contract/errors.ts'
+import { FrpError, messageOf } from '../contract/errors.ts'
 import type { Deadline, Log, Runtime } from '../contract/runtime.ts'
 import { deriveKey } from '../protocol/frp/cipher.ts'
 import type { WireProtocol } from '../protocol/frp/codec.ts'
@@ -13,6 +13,7 @@ import type { Addresses } from './ingress.ts'
 import { formatAddress } from './ingress.ts'
 import type { Joins } from './joins.ts'
 import type { SavedVisit } from './saved.ts'
+import type { UserGate } from './user-gate.ts'
 import type { WorkConn, WorkConnPool } from './work-conn-pool.ts'
 
 /** What the registry shows of a proxy while it runs; added to as bytes pass. */
@@ -35,6 +36,8 @@ export interface WorkConnsOptions {
   isHalfClosing: boolean
   stats: ProxyStats
   joins: Joins
+  /** Who may come in. */
+  gate: UserGate
   /** The relay holds so much that it takes no new users. */
   isFull: () => boolean
 }
@@ -102,10 +105,29 @@ export class WorkConns {
   }
 
   private serveEnd(user: ByteStream, addresses: Addresses, end: UserEnd, head?: Uint8Array): void {
-    const { log, stats } = this.options
+    const { log } = this.options
     if (log.enabled('info')) {
       log.info(`get a user connection [${formatAddress(addresses.sourceIp, addresses.sourcePort)}]`)
     }
+    const { ask } = this.options.gate
+    if (ask === undefined) {
+      this.takeFor(user, addresses, end, head)
+      return
+    }
+    user.pause()
+    // Nobody reads it meanwhile; what becomes of it is told to the reader that comes next.
+    ask(addresses).then(
+      () => this.takeFor(user, addresses, end, head),
+      (error: unknown) => {
+        const from = formatAddress(addresses.sourceIp, addresses.sourcePort)
+        log.warn(`the user conn [${from}] was rejected, err:${messageOf(error)}`)
+        user.destroy(error instanceof Error ? error : undefined)
+      },
+    )
+  }
+
+  private takeFor(user: ByteStream, addresses: Addresses, end: UserEnd, head?: Uint8Array): void {
+    const { log, stats } = this.options
     stats.connections += 1
     user.pause()
     const waiting = new WaitingUser()

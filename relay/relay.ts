@@ -29,6 +29,7 @@ import { Refusals } from './refusals.ts'
 import { Registry } from './registry.ts'
 import type { RegistryStore } from './registry-store.ts'
 import type { SavedConnection } from './saved.ts'
+import { type CallPlugin, ServerPlugins } from './server-plugins.ts'
 import { NO_SLEEPERS, type Sleepers } from './sleepers.ts'
 import { TcpmuxIngress } from './tcpmux-ingress.ts'
 import { onVerdict } from './verdict.ts'
@@ -63,6 +64,8 @@ export interface RelayParts {
   memoryBudget?: MemoryBudget
   /** How long an idle connection to a client's web server is kept. */
   idleUpstreamMs?: number
+  /** For `httpPlugins`. */
+  callPlugin?: CallPlugin
   /** Proxy types that this runtime cannot carry, with what to use instead. */
   unavailable?: Partial<Record<ProxyType, string>>
 }
@@ -90,6 +93,7 @@ export class Relay {
   private readonly runtime: Runtime
   private readonly memory: MemoryWatch
   private readonly verifier: Verifier
+  private readonly plugins: ServerPlugins
   private readonly logins: LoginDoor
   private readonly visitDoor: VisitDoor
   private readonly connections = new Set<Connection>()
@@ -107,6 +111,7 @@ export class Relay {
     this.refusals = new Refusals(runtime)
     this.memory = new MemoryWatch(runtime, limits.maxMemoryBytes, () => this.heldBytes)
     this.verifier = verifierOf(options, runtime, parts.get)
+    this.plugins = new ServerPlugins({ runtime, plugins: options.httpPlugins, call: parts.callPlugin })
     this.visits = new Visits(runtime)
     this.registry = new Registry({
       runtime,
@@ -160,6 +165,7 @@ export class Relay {
       guard,
       registry: this.registry,
       sleepers,
+      plugins: this.plugins,
       features,
       proxies: this.proxySetOptions(routes),
       onVerified: (connection) => this.pending.delete(connection),
@@ -268,7 +274,7 @@ export class Relay {
         if (control === undefined || control.state.runId !== message.run_id || !control.isOpen) {
           throw new FrpError('AUTH_FAILED', 'no client control found for the run id')
         }
-        const answer = this.verifier.verifyNewWorkConn(message, control.state.principal)
+        const answer = this.verifyWorkConn(control, message)
         return answer instanceof Promise ? answer.then(() => control) : control
       },
       (verified) => this.takeWorkConn(verified, from, opened),
@@ -293,6 +299,15 @@ export class Relay {
     }
     channel.send({ type: 'StartWorkConn', error: 'work connection pool is full, discarding' })
     channel.end()
+  }
+
+  private verifyWorkConn(control: Control, message: NewWorkConn): undefined | Promise<void> {
+    const { plugins, verifier } = this
+    const { principal } = control.state
+    if (!plugins.has('NewWorkConn')) return verifier.verifyNewWorkConn(message, principal)
+    return plugins
+      .newWorkConn(control.pluginUser, message)
+      .then((changed) => verifier.verifyNewWorkConn(changed, principal))
   }
 
   private proxySetOptions(routes: Routes): ControlOptions['proxies'] {

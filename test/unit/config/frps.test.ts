@@ -226,7 +226,6 @@ describe('what a relay has not yet', () => {
     ['kcpBindPort = 1', 'kcpBindPort'],
     ['quicBindPort = 1', 'quicBindPort'],
     ['sshTunnelGateway.bindPort = 1', 'sshTunnelGateway'],
-    ['httpPlugins = [{ name = "a" }]', 'httpPlugins'],
     ['edgefrp.users = [{ name = "a", token = "b" }]', 'edgefrp.users'],
   ])('%j is accepted with one line that names it', (text, name) => {
     const { warnings } = toml(text)
