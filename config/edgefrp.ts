@@ -1,4 +1,5 @@
-import { anyTable, count, flag, list, strings, table, text } from './field.ts'
+import { count, flag, list, strings, table, text } from './field.ts'
+import { userField } from './users.ts'
 import { visitField } from './visits.ts'
 
 /**
@@ -66,7 +67,7 @@ export const edgefrpOfFrps = table({
   /** Hubs on the edge beside the default one. */
   hubs: list(table({ name: text(), hosts: strings(), config: text() })),
   /** Names with tokens of their own. */
-  users: list(anyTable()),
+  users: list(userField),
   /** Whether `*` and whole domains may be registered as custom domains, as frp allows. */
   allowWildcard: flag(true),
 })

@@ -4,6 +4,7 @@ import { flag, int, list, port, strings, type TableOf, table, text } from './fie
 import { FRPS_NOT_BUILT, warningsOf } from './not-built.ts'
 import { checkOidcOfFrps } from './oidc-rules.ts'
 import { type Context, newReading, objectOf } from './reading.ts'
+import { checkUsers } from './users.ts'
 
 /** frp: `server.go` of its plugins, the operations that exist. */
 const PLUGIN_OPS: readonly string[] = ['Login', 'NewProxy', 'CloseProxy', 'Ping', 'NewWorkConn', 'NewUserConn']
@@ -89,6 +90,7 @@ export function completeFrps(raw: unknown, context: Context = {}): Loaded<FrpsOp
     checkAuth(options.auth, ['auth'], context.allowUnsafe ?? [], problems)
     notes.push(...checkOidcOfFrps(options, context.fileName ?? '', problems))
     checkWebServer(options.webServer, problems)
+    checkUsers(options.edgefrp.users, problems)
     options.httpPlugins.forEach((plugin, index) => {
       if (plugin.ops.every((op) => PLUGIN_OPS.includes(op))) return
       problems.add(

@@ -15,7 +15,6 @@ export const FRPS_NOT_BUILT: readonly NotBuilt<FrpsOptions>[] = [
     test: (o) => o.sshTunnelGateway.bindPort > 0,
     text: 'sshTunnelGateway.bindPort is not built yet: no SSH listener is opened',
   },
-  { test: (o) => o.edgefrp.users.length > 0, text: 'edgefrp.users are not built yet: only auth.token is known' },
 ]
 
 export const FRPC_NOT_BUILT: readonly NotBuilt<FrpcOptions>[] = [

@@ -68,6 +68,8 @@ export class Control {
   readonly proxies: ProxySet
   readonly log: Log
   readonly connection: Connection
+  /** What let it in. */
+  readonly verifier: Verifier
   private readonly options: ControlOptions
   private channel: MessageChannel | undefined
   private cipher: ControlCipher | undefined
@@ -82,6 +84,7 @@ export class Control {
   constructor(state: ControlState, options: ControlOptions) {
     this.state = state
     this.options = options
+    this.verifier = options.verifier
     this.connection = options.connection
     this.log = options.log.child(state.publicId)
     this.pool = new WorkConnPool({
@@ -231,7 +234,8 @@ export class Control {
   }
 
   private verifyPing(ping: Ping): undefined | Promise<void> {
-    const { plugins, verifier } = this.options
+    const { plugins } = this.options
+    const { verifier } = this
     const { principal } = this.state
     if (!plugins.has('Ping')) return verifier.verifyPing(ping, principal)
     return plugins.ping(this.pluginUser, ping).then((changed) => verifier.verifyPing(changed, principal))

@@ -3,13 +3,14 @@ import { FrpError, messageOf } from '../contract/errors.ts'
 import type { Runtime } from '../contract/runtime.ts'
 import { FRP_VERSION } from '../contract/version.ts'
 import { AeadStream } from '../protocol/frp/aead.ts'
-import { CipherStream, deriveKey, encrypt } from '../protocol/frp/cipher.ts'
+import { CipherStream, encrypt } from '../protocol/frp/cipher.ts'
 import type { WireProtocol } from '../protocol/frp/codec.ts'
 import type { MessageChannel } from '../protocol/frp/message-channel.ts'
 import type { Login } from '../protocol/frp/messages.ts'
 import type { ByteStream } from '../protocol/stream/byte-stream.ts'
 import { prefixed } from '../protocol/stream/prefixed.ts'
-import type { Principal, Verifier } from './auth.ts'
+import type { Accounts } from './accounts.ts'
+import type { Principal } from './auth.ts'
 import type { Connection, OpenedStream } from './connection.ts'
 import { Control, type ControlCipher, type ControlOptions, type ControlState } from './control.ts'
 import { formatAddress } from './ingress.ts'
@@ -26,14 +27,15 @@ import { onVerdict } from './verdict.ts'
 export interface LoginDoorOptions {
   runtime: Runtime
   options: FrpsOptions
-  verifier: Verifier
+  /** Who may log in from now on; a session keeps the one that let it in. */
+  accounts: Accounts
   guard: LoginGuard
   registry: Registry
   sleepers: Sleepers
   plugins: ServerPlugins
   /** What this relay speaks beyond frp. */
   features: readonly string[]
-  proxies: ControlOptions['proxies']
+  proxies: Omit<ControlOptions['proxies'], 'accounts' | 'key'>
   /** The token is right; the login may still have to wait. */
   onVerified: (connection: Connection) => void
 }
@@ -50,7 +52,6 @@ export class LoginDoor {
   private readonly options: LoginDoorOptions
   private readonly runtime: Runtime
   private readonly queue: LoginQueue
-  private readonly key: Uint8Array
   /** The control that owns a run id; a provisional newcomer is not in here. */
   private readonly byRunId = new Map<string, Control>()
   private readonly takenOverMs = new Map<string, number>()
@@ -59,11 +60,6 @@ export class LoginDoor {
     this.options = options
     this.runtime = options.runtime
     this.queue = new LoginQueue(options.runtime, options.options.edgefrp.limits.loginsPerSecond)
-    this.key = deriveKey(options.runtime.crypto, this.token)
-  }
-
-  private get token(): string {
-    return this.options.options.auth.token
   }
 
   get clientCount(): number {
@@ -105,9 +101,9 @@ export class LoginDoor {
 
   /** Who it is, and what is asked for: plugins come before the token, and may change the login. */
   private identify({ peer }: Connection, login: Login): Identified | Promise<Identified> {
-    const { plugins, verifier } = this.options
+    const { plugins, accounts } = this.options
     const verify = (asked: Login): Identified | Promise<Identified> => {
-      const principal = verifier.verifyLogin(asked)
+      const principal = accounts.verifyLogin(asked)
       if (principal instanceof Promise) return principal.then((found) => ({ asked, principal: found }))
       return { asked, principal }
     }
@@ -120,10 +116,10 @@ export class LoginDoor {
 
   /** Goes on with a client after sleep. */
   revive(connection: Connection, saved: SavedControl, stream: ByteStream): Control {
-    const control = new Control(saved.state, this.controlOptions(connection))
+    const control = new Control(saved.state, this.controlOptions(connection, saved.state.principal))
     if (!saved.state.isProvisional) this.byRunId.set(saved.state.runId, control)
     this.options.registry.clientJoined(control, true)
-    control.revive(this.revivedCipher(stream, saved), saved)
+    control.revive(this.revivedCipher(stream, control, saved), saved)
     return control
   }
 
@@ -142,7 +138,7 @@ export class LoginDoor {
         `hostname [${login.hostname}] os [${login.os}] arch [${login.arch}]`,
     )
     const state = this.newState(login, principal, opened.wire)
-    const control = new Control(state, this.controlOptions(connection))
+    const control = new Control(state, this.controlOptions(connection, principal))
     connection.control = control
     connection.accepted()
     if (!state.isProvisional) this.byRunId.set(state.runId, control)
@@ -154,22 +150,24 @@ export class LoginDoor {
       edgefrp: { v: 1, features: [...this.options.features] },
     })
     const { stream, head } = channel.detach()
-    control.start(this.cipher(prefixed(stream, head), opened))
+    control.start(this.cipher(prefixed(stream, head), control, opened))
   }
 
-  /** What encrypts the messages after LoginResp. */
-  private cipher(stream: ByteStream, { suite }: OpenedStream): ControlCipher {
+  /** What encrypts the messages after LoginResp: it comes from the token that was used. */
+  private cipher(stream: ByteStream, { state }: Control, { suite }: OpenedStream): ControlCipher {
     const { crypto } = this.runtime
+    const { accounts } = this.options
     return suite === undefined
-      ? encrypt(stream, this.key, crypto)
-      : new AeadStream(stream, suite, this.token, 'server', crypto)
+      ? encrypt(stream, accounts.keyOf(state.principal), crypto)
+      : new AeadStream(stream, suite, accounts.tokenOf(state.principal), 'server', crypto)
   }
 
-  private revivedCipher(stream: ByteStream, { state, cipher }: SavedControl): ControlCipher {
+  private revivedCipher(stream: ByteStream, { state }: Control, { cipher }: SavedControl): ControlCipher {
     const { crypto } = this.runtime
+    const { accounts } = this.options
     return state.wireProtocol === 'v2'
-      ? AeadStream.restore(stream, this.token, 'server', crypto, cipher)
-      : CipherStream.restore(stream, this.key, crypto, cipher)
+      ? AeadStream.restore(stream, accounts.tokenOf(state.principal), 'server', crypto, cipher)
+      : CipherStream.restore(stream, accounts.keyOf(state.principal), crypto, cipher)
   }
 
   private refuse(connection: Connection, channel: MessageChannel, error: unknown): void {
@@ -264,18 +262,18 @@ export class LoginDoor {
     this.takenOverMs.delete(runId)
   }
 
-  private controlOptions(connection: Connection): ControlOptions {
-    const { options } = this.options
+  private controlOptions(connection: Connection, principal: Principal): ControlOptions {
+    const { options, accounts } = this.options
     const heartbeatSeconds = options.transport.heartbeatTimeout
     return {
       runtime: this.runtime,
       log: this.runtime.log,
-      verifier: this.options.verifier,
+      verifier: accounts,
       connection,
       heartbeatTimeoutMs: heartbeatSeconds > 0 ? heartbeatSeconds * 1000 : undefined,
       userConnTimeoutMs: options.userConnTimeout * 1000,
       isDetailed: options.detailedErrorsToClient,
-      proxies: this.options.proxies,
+      proxies: { ...this.options.proxies, accounts: () => this.options.accounts, key: accounts.keyOf(principal) },
       plugins: this.options.plugins,
       onProved: (proved) => this.takeOver(proved),
       onClose: (closed) => this.forget(closed),

@@ -4,6 +4,7 @@ import type { Log, Runtime } from '../contract/runtime.ts'
 import type { NewProxy } from '../protocol/frp/messages.ts'
 import type { Traffic } from '../protocol/stream/join.ts'
 import { TokenBucket } from '../protocol/stream/throttle.ts'
+import type { Accounts, Allowance } from './accounts.ts'
 import type { Control } from './control.ts'
 import type { Directory, SharedKeys } from './directory.ts'
 import type { Joins } from './joins.ts'
@@ -23,6 +24,8 @@ export interface ProxySetOptions {
   control: Control
   pool: WorkConnPool
   plugins: ServerPlugins
+  /** Who may have what, as it is now. */
+  accounts: () => Accounts
   directory: Directory<Control>
   registry: Registry
   visits: Visits
@@ -31,7 +34,7 @@ export interface ProxySetOptions {
   /** Types that this runtime cannot carry, with what to use instead. */
   unavailable: Partial<Record<ProxyType, string>>
   /** What proxies of all types share. */
-  context: Omit<ProxyContext, 'message' | 'workConns' | 'log' | 'runtime'>
+  context: Omit<ProxyContext, 'message' | 'workConns' | 'log' | 'runtime' | 'onlyPorts'>
   /** Key of useEncryption. */
   key: Uint8Array
   maxPorts: number
@@ -103,7 +106,10 @@ export class ProxySet {
   /** After sleep: a proxy whose keys are still held serves again; `traffic` is what it had carried. */
   reopen(message: NewProxy, traffic: Traffic): void {
     const stats: ProxyStats = { traffic: { ...traffic }, connections: 0 }
-    const { proxy, workConns } = this.create(message, stats)
+    const { accounts, control } = this.options
+    const { principal } = control.state
+    const { proxy, workConns } = this.create(message, stats, accounts().admit(message, principal))
+    accounts().count(principal, 1)
     proxy.reopen()
     this.serves({ message, proxy, workConns, stats, held: keysOf(message, proxy) }, true)
   }
@@ -151,10 +157,24 @@ export class ProxySet {
   }
 
   private async registerNow(message: NewProxy): Promise<string> {
-    const { control, directory } = this.options
+    const accounts = this.options.accounts()
+    const { principal } = this.options.control.state
     this.checkLimits(message)
+    const allowance = accounts.admit(message, principal)
+    // Counted at once: two clients of one user may register at the same time.
+    accounts.count(principal, 1)
+    try {
+      return await this.open(message, allowance)
+    } catch (error) {
+      accounts.count(principal, -1)
+      throw error
+    }
+  }
+
+  private async open(message: NewProxy, allowance: Allowance): Promise<string> {
+    const { control, directory } = this.options
     const stats: ProxyStats = { traffic: { forward: 0, backward: 0 }, connections: 0 }
-    const { proxy, workConns } = this.create(message, stats)
+    const { proxy, workConns } = this.create(message, stats, allowance)
     if (proxy.usesPort && this.options.maxPorts > 0 && this.portsInUse() >= this.options.maxPorts) {
       throw new FrpError('LIMIT', 'exceed the max_ports_per_client')
     }
@@ -214,7 +234,11 @@ export class ProxySet {
       : { keys: held.keys, shared: { keys: [...held.shared.keys, key], group: held.shared.group } }
   }
 
-  private create(message: NewProxy, stats: ProxyStats): { proxy: RelayProxy; workConns: WorkConns } {
+  private create(
+    message: NewProxy,
+    stats: ProxyStats,
+    allowance: Allowance,
+  ): { proxy: RelayProxy; workConns: WorkConns } {
     const { runtime, control, pool, key, context } = this.options
     // frp: an empty type is tcp.
     const type = message.proxy_type === '' ? 'tcp' : message.proxy_type
@@ -235,13 +259,15 @@ export class ProxySet {
       key,
       bucket:
         bytesPerSecond === undefined || bytesPerSecond <= 0 ? undefined : new TokenBucket(bytesPerSecond, runtime),
+      sharedBucket: allowance.bucket,
       isHalfClosing: control.has('half-close'),
       stats,
       joins: this.options.joins,
       gate: new UserGate({ control, message, plugins: this.options.plugins }),
       isFull: this.options.isFull,
     })
-    return { proxy: factory({ ...context, runtime, log, message, workConns }), workConns }
+    const onlyPorts = allowance.ports
+    return { proxy: factory({ ...context, runtime, log, message, workConns, onlyPorts }), workConns }
   }
 
   private takeAllowance(): void {
@@ -278,6 +304,7 @@ export class ProxySet {
     if (registered === undefined) return
     const { control, directory, registry, log } = this.options
     this.byName.delete(name)
+    this.options.accounts().count(control.state.principal, -1)
     control.state.proxies = control.state.proxies.filter((message) => message.proxy_name !== name)
     if (registered.proxy.visitKey !== undefined) {
       this.options.visits.remove(registered.proxy.visitKey, registered.proxy)

@@ -32,6 +32,8 @@ export interface WorkConnsOptions {
   /** Key of useEncryption: derived from the token. */
   key: Uint8Array
   bucket: TokenBucket | undefined
+  /** Of all proxies of a user together. */
+  sharedBucket: TokenBucket | undefined
   /** The client ends streams as we do: FIN is a half-close, RST a reset. */
   isHalfClosing: boolean
   stats: ProxyStats
@@ -213,11 +215,12 @@ export class WorkConns {
   }
 
   private wrapOptions(): WrapOptions {
-    const { message, key, bucket } = this.options
+    const { message, key, bucket, sharedBucket } = this.options
     return {
       ...(message.use_encryption ? { key } : {}),
       compression: message.use_compression,
       ...(bucket === undefined ? {} : { bucket }),
+      ...(sharedBucket === undefined ? {} : { sharedBucket }),
     }
   }
 

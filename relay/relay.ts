@@ -1,14 +1,13 @@
 import type { FrpsOptions } from '../config/frps.ts'
 import { type ErrorCode, FrpError, messageOf } from '../contract/errors.ts'
 import type { Runtime } from '../contract/runtime.ts'
-import { deriveKey } from '../protocol/frp/cipher.ts'
 import type { Message, NewWorkConn } from '../protocol/frp/messages.ts'
 import type { Link } from '../protocol/stream/byte-stream.ts'
 import { prefixed } from '../protocol/stream/prefixed.ts'
 import type { MemoryBudget } from '../protocol/yamux/memory-budget.ts'
-import type { Verifier } from './auth.ts'
+import { Accounts } from './accounts.ts'
 import { Connection, type KeepAliveTimes, type OpenedStream } from './connection.ts'
-import type { Control, ControlOptions } from './control.ts'
+import type { Control } from './control.ts'
 import { type Directory, MemoryDirectory } from './directory.ts'
 import { Groups } from './groups.ts'
 import { HttpIngress } from './http-ingress.ts'
@@ -19,7 +18,7 @@ import { formatAddress, type PeerInfo, type Ports } from './ingress.ts'
 import type { HttpGet } from './issuer.ts'
 import { Joins } from './joins.ts'
 import { IDLE_UPSTREAM_MS } from './limits.ts'
-import { LoginDoor } from './login-door.ts'
+import { LoginDoor, type LoginDoorOptions } from './login-door.ts'
 import { LoginGuard } from './login-guard.ts'
 import { MemoryWatch } from './memory-watch.ts'
 import { PortBook } from './ports.ts'
@@ -92,7 +91,7 @@ export class Relay {
   private readonly parts: RelayParts
   private readonly runtime: Runtime
   private readonly memory: MemoryWatch
-  private readonly verifier: Verifier
+  private readonly accounts: Accounts
   private readonly plugins: ServerPlugins
   private readonly logins: LoginDoor
   private readonly visitDoor: VisitDoor
@@ -110,7 +109,7 @@ export class Relay {
     this.options = options
     this.refusals = new Refusals(runtime)
     this.memory = new MemoryWatch(runtime, limits.maxMemoryBytes, () => this.heldBytes)
-    this.verifier = verifierOf(options, runtime, parts.get)
+    this.accounts = new Accounts(options, runtime, verifierOf(options, runtime, parts.get))
     this.plugins = new ServerPlugins({ runtime, plugins: options.httpPlugins, call: parts.callPlugin })
     this.visits = new Visits(runtime)
     this.registry = new Registry({
@@ -161,7 +160,7 @@ export class Relay {
     this.logins = new LoginDoor({
       runtime,
       options,
-      verifier: this.verifier,
+      accounts: this.accounts,
       guard,
       registry: this.registry,
       sleepers,
@@ -204,7 +203,7 @@ export class Relay {
 
   /** Gets what the first login will need; a failure is told in the log, and it is tried again at each login. */
   async prepare(): Promise<void> {
-    await this.verifier.prepare?.().catch((error: unknown) => this.runtime.log.error(messageOf(error)))
+    await this.accounts.prepare().catch((error: unknown) => this.runtime.log.error(messageOf(error)))
   }
 
   /** Bytes that streams of clients hold, and window that they were granted. */
@@ -302,7 +301,8 @@ export class Relay {
   }
 
   private verifyWorkConn(control: Control, message: NewWorkConn): undefined | Promise<void> {
-    const { plugins, verifier } = this
+    const { plugins } = this
+    const { verifier } = control
     const { principal } = control.state
     if (!plugins.has('NewWorkConn')) return verifier.verifyNewWorkConn(message, principal)
     return plugins
@@ -310,7 +310,7 @@ export class Relay {
       .then((changed) => verifier.verifyNewWorkConn(changed, principal))
   }
 
-  private proxySetOptions(routes: Routes): ControlOptions['proxies'] {
+  private proxySetOptions(routes: Routes): LoginDoorOptions['proxies'] {
     const { runtime, options, parts } = this
     const { limits } = options.edgefrp
     const ranges = options.allowPorts.map((range) =>
@@ -324,7 +324,6 @@ export class Relay {
       joins: this.joins,
       isFull: () => this.memory.isFull,
       unavailable: parts.unavailable ?? {},
-      key: deriveKey(runtime.crypto, options.auth.token),
       maxPorts: options.maxPortsPerClient,
       maxProxies: limits.maxProxiesPerClient,
       maxNameLength: limits.maxNameLength,

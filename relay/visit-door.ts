@@ -3,6 +3,7 @@ import type { Runtime } from '../contract/runtime.ts'
 import type { MessageChannel } from '../protocol/frp/message-channel.ts'
 import type { NewVisitorConn } from '../protocol/frp/messages.ts'
 import { prefixed } from '../protocol/stream/prefixed.ts'
+import { isAccount } from './accounts.ts'
 import type { Connection, OpenedStream } from './connection.ts'
 import type { Control } from './control.ts'
 import { clientText, lineText } from './error-text.ts'
@@ -76,7 +77,9 @@ export class VisitDoor {
       const isLoggedIn = this.isLoggedIn(connection) && connection.control?.state.runId === message.run_id
       const key = Visits.keyOf(message)
       sleepers.wake([key])
-      return visits.find(key, message, isLoggedIn)
+      const principal = isLoggedIn ? connection.control?.state.principal : undefined
+      const onlyOf = principal !== undefined && isAccount(principal) ? principal.user : undefined
+      return visits.find(key, message, isLoggedIn, onlyOf)
     }
     const client = this.clientOf(connection, message)
     const key = secretKeyOf(message.proxy_name.slice(0, maxNameLength))

@@ -50,10 +50,13 @@ class UdpProxy implements RelayProxy {
   }
 
   async open(): Promise<string> {
-    const { ports, udpPorts, message, log } = this.context
+    const { ports, udpPorts, onlyPorts, message, log } = this.context
     try {
-      this.listener = await udpPorts.open(message.proxy_name, message.remote_port, (port) =>
-        ports.listenUdp(port, (payload, ip, from) => this.fromUser({ payload, ip, port: from })),
+      this.listener = await udpPorts.open(
+        message.proxy_name,
+        message.remote_port,
+        (port) => ports.listenUdp(port, (payload, ip, from) => this.fromUser({ payload, ip, port: from })),
+        onlyPorts,
       )
     } catch (error) {
       // frp names the port in this one type's errors only.
