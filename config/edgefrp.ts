@@ -64,6 +64,13 @@ export const edgefrpOfFrps = table({
   }),
   /** Addresses or CIDR blocks whose X-Forwarded-For is believed. */
   trustedProxies: strings(),
+  /** Addresses or CIDR blocks whose connections begin with a PROXY header (v1 or v2), on every TCP port of the relay. */
+  proxyProtocolFrom: strings(),
+  /** Where users of all proxies may come from, addresses or CIDR blocks; none allowed: from everywhere. */
+  allowIPs: strings(),
+  denyIPs: strings(),
+  /** A line of JSON for each visit of a user: `console`, or the path of a file; "": none. */
+  accessLog: table({ to: text(), /** Days that rotated files are kept. */ maxDays: count(3) }),
   /** Hubs on the edge beside the default one. */
   hubs: list(table({ name: text(), hosts: strings(), config: text() })),
   /** Names with tokens of their own. */

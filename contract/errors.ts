@@ -50,6 +50,7 @@ export const ERROR_CODES = {
   LOGIN_THROTTLED: 'too many failed logins from this address',
   LOGIN_REFUSED: 'the relay refused the login',
   PROXY_REFUSED: 'the relay refused the proxy',
+  USER_REFUSED: 'a user may not use this proxy from its address',
   VISIT_REFUSED: 'the relay refused a visit',
   NO_WORK_CONN: 'no work connection came in time',
   PORT_NOT_ALLOWED: 'the port is not allowed here',

@@ -9,8 +9,9 @@ import type { KeepAliveTimes } from '../relay/connection.ts'
 import { formatAddress, type Ports } from '../relay/ingress.ts'
 import type { Refusals } from '../relay/refusals.ts'
 import { Relay } from '../relay/relay.ts'
-import { addressesOf } from './addresses.ts'
+import { openAccessLog } from './access-log.ts'
 import { apiDoor } from './api-door.ts'
+import { Arrivals } from './arrivals.ts'
 import { clientAddress } from './client-address.ts'
 import { ConnectionLimit, maxConnections } from './connection-limit.ts'
 import { acceptHttp, type HttpDoor } from './http-listener.ts'
@@ -52,11 +53,19 @@ export interface RunningServer {
 export async function startServer(options: FrpsOptions, runtime: Runtime): Promise<RunningServer> {
   const { log } = runtime
   const limit = new ConnectionLimit(maxConnections(options.edgefrp.limits.maxConnections), runtime)
+  const arrivals = new Arrivals({
+    runtime,
+    limit,
+    report: (ip, why) => relay.refusals.report(ip, why),
+    proxyProtocolFrom: options.edgefrp.proxyProtocolFrom,
+    headerTimeoutMs: options.edgefrp.limits.headerTimeoutSeconds * 1000,
+  })
+  const access = openAccessLog(options.edgefrp.accessLog)
   const userPort: UserPortOptions = {
     runtime,
     address: options.proxyBindAddr,
     keepAliveSeconds: options.transport.tcpKeepalive,
-    limit,
+    arrivals,
   }
   const relay = new Relay({
     runtime,
@@ -66,9 +75,10 @@ export async function startServer(options: FrpsOptions, runtime: Runtime): Promi
     keepAlive: keepAliveOf(options),
     notFoundPage: notFoundPage(options.custom404Page, log),
     callPlugin,
+    accessLog: access?.log,
   })
   for (const { name } of options.httpPlugins) log.info(`plugin [${name}] has been registered`)
-  const listeners = new Listeners(options, runtime, limit, relay.refusals)
+  const listeners = new Listeners(options, runtime, arrivals, relay.refusals)
   const { bindAddr, bindPort, proxyBindAddr, vhostHTTPPort } = options
   const isShared = vhostHTTPPort > 0 && vhostHTTPPort === bindPort && bindAddr === proxyBindAddr
   const isHttpsShared = sharesHttpsPort(options)
@@ -106,10 +116,11 @@ export async function startServer(options: FrpsOptions, runtime: Runtime): Promi
       vhostHttpsPort: isHttpsShared ? bound : names.vhostHttps?.port,
       tcpmuxPort: names.tcpmux?.port,
       webServerPort: web?.port,
-      close: () => {
+      close: async () => {
         names?.close()
         web?.close()
-        return closeAll(listeners, relay, limit)
+        await closeAll(listeners, relay, limit)
+        await access?.close()
       },
     }
   } catch (error) {
@@ -133,15 +144,15 @@ interface Listener {
 class Listeners {
   private readonly options: FrpsOptions
   private readonly runtime: Runtime
-  private readonly limit: ConnectionLimit
+  private readonly arrivals: Arrivals
   private readonly refusals: Refusals
   private readonly tls: ReturnType<typeof serverTls>
   private readonly servers: Server[] = []
 
-  constructor(options: FrpsOptions, runtime: Runtime, limit: ConnectionLimit, refusals: Refusals) {
+  constructor(options: FrpsOptions, runtime: Runtime, arrivals: Arrivals, refusals: Refusals) {
     this.options = options
     this.runtime = runtime
-    this.limit = limit
+    this.arrivals = arrivals
     this.refusals = refusals
     this.tls = serverTls(options.transport.tls)
   }
@@ -163,10 +174,12 @@ class Listeners {
       refusals: this.refusals,
     })
     const onConnection = (socket: Socket): void => {
-      if (!this.limit.admit(socket, isForClients ? 'client' : 'user')) return
-      const addresses = addressesOf(socket)
-      if (addresses === undefined) socket.destroy()
-      else mux.accept(socket, addresses)
+      this.arrivals.admit(socket, isForClients ? 'client' : 'user', (taken, addresses, head) => {
+        if (head !== undefined) taken.unshift(head)
+        mux.accept(taken, addresses)
+        // It was read before, up to the end of a PROXY header.
+        if (taken.isPaused()) taken.resume()
+      })
     }
     try {
       const server = await listenTcp({
@@ -191,12 +204,13 @@ class Listeners {
 function doorsOf(relay: Relay, options: FrpsOptions, runtime: Runtime): Doors {
   const app = relayApp(relay, runtime, GUESS_DELAY_MS)
   const api = apiDoor(app)
-  const http: HttpDoor = { relay, scheme: 'http', api: app.fetch }
+  const clientIp = clientAddress(options.edgefrp.trustedProxies)
+  const http: HttpDoor = { relay, scheme: 'http', clientIp, api: app.fetch }
   return {
     frp: (link, peer, head) => relay.accept(link, peer, head),
     vhost: (user, addresses, head) => acceptHttp(http, user, addresses, head),
     api: (socket, head) => api.accept(socket, head),
-    clientIp: clientAddress(options.edgefrp.trustedProxies),
+    clientIp,
   }
 }
 

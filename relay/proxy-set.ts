@@ -1,9 +1,11 @@
 import { bandwidthBytes } from '../contract/bandwidth.ts'
 import { FrpError } from '../contract/errors.ts'
+import type { IpRules } from '../contract/ip-rules.ts'
 import type { Log, Runtime } from '../contract/runtime.ts'
 import type { NewProxy } from '../protocol/frp/messages.ts'
 import type { Traffic } from '../protocol/stream/join.ts'
 import { TokenBucket } from '../protocol/stream/throttle.ts'
+import { type AccessLog, ProxyAccess } from './access-log.ts'
 import type { Accounts, Allowance } from './accounts.ts'
 import type { Control } from './control.ts'
 import type { Directory, SharedKeys } from './directory.ts'
@@ -11,6 +13,7 @@ import type { Joins } from './joins.ts'
 import { MAX_ANNOTATION_BYTES, MAX_WAITING_MESSAGES, PROBE_MS } from './limits.ts'
 import { PROXY_TYPES, type ProxyContext, type ProxyType, type RelayProxy } from './proxies/table.ts'
 import { type ProxyStats, WorkConns } from './proxy.ts'
+import type { Refusals } from './refusals.ts'
 import type { Registry } from './registry.ts'
 import type { ServerPlugins } from './server-plugins.ts'
 import { UserGate } from './user-gate.ts'
@@ -30,6 +33,11 @@ export interface ProxySetOptions {
   registry: Registry
   visits: Visits
   joins: Joins
+  refusals: Refusals
+  /** Where users may come from, as it is now. */
+  ipRules: () => IpRules
+  /** Undefined: visits of users are not written down. */
+  accessLog: AccessLog | undefined
   isFull: () => boolean
   /** Types that this runtime cannot carry, with what to use instead. */
   unavailable: Partial<Record<ProxyType, string>>
@@ -239,7 +247,7 @@ export class ProxySet {
     stats: ProxyStats,
     allowance: Allowance,
   ): { proxy: RelayProxy; workConns: WorkConns } {
-    const { runtime, control, pool, key, context } = this.options
+    const { runtime, control, pool, key, context, plugins, ipRules, refusals, accessLog } = this.options
     // frp: an empty type is tcp.
     const type = message.proxy_type === '' ? 'tcp' : message.proxy_type
     if (!isProxyType(type)) throw new FrpError('PROXY_REFUSED', `unknown proxy type: ${type}`)
@@ -263,7 +271,8 @@ export class ProxySet {
       isHalfClosing: control.has('half-close'),
       stats,
       joins: this.options.joins,
-      gate: new UserGate({ control, message, plugins: this.options.plugins }),
+      gate: new UserGate({ control, message, plugins, ipRules, refusals }),
+      access: accessLog && new ProxyAccess(accessLog, runtime, message, control.user),
       isFull: this.options.isFull,
     })
     const onlyPorts = allowance.ports

@@ -9,6 +9,7 @@ import { HEAD_ROOM } from '../protocol/limits.ts'
 import type { ByteStream, StreamHandler } from '../protocol/stream/byte-stream.ts'
 import { type JoinOptions, join, type Traffic } from '../protocol/stream/join.ts'
 import type { TokenBucket } from '../protocol/stream/throttle.ts'
+import type { ProxyAccess, Visit } from './access-log.ts'
 import type { Addresses } from './ingress.ts'
 import { formatAddress } from './ingress.ts'
 import type { Joins } from './joins.ts'
@@ -40,6 +41,8 @@ export interface WorkConnsOptions {
   joins: Joins
   /** Who may come in. */
   gate: UserGate
+  /** Undefined: visits are not written down. */
+  access: ProxyAccess | undefined
   /** The relay holds so much that it takes no new users. */
   isFull: () => boolean
 }
@@ -61,6 +64,14 @@ interface UserEnd {
   leg: VisitorLeg | undefined
 }
 
+/** A user who was let in. */
+interface Arrival {
+  end: UserEnd
+  /** What was read of it before. */
+  head?: Uint8Array | undefined
+  visit: Visit | undefined
+}
+
 /** A work connection that a proxy may use, after StartWorkConn, unwrapped; or why there is none. */
 export type WorkTaker = (work: ByteStream | undefined, error?: FrpError, raw?: ByteStream) => void
 
@@ -69,6 +80,8 @@ export class WorkConns {
   readonly stats: ProxyStats
   readonly isHalfClosing: boolean
   readonly wire: WireProtocol
+  /** Where visits are written down, if they are. */
+  readonly access: ProxyAccess | undefined
   private readonly options: WorkConnsOptions
   /** What is below a wrapped work connection. */
   private readonly raws = new WeakMap<ByteStream, ByteStream>()
@@ -76,6 +89,7 @@ export class WorkConns {
   constructor(options: WorkConnsOptions) {
     this.options = options
     this.stats = options.stats
+    this.access = options.access
     this.isHalfClosing = options.isHalfClosing
     this.wire = options.wire
   }
@@ -95,6 +109,11 @@ export class WorkConns {
     })
   }
 
+  /** Why a user may not in from this address; undefined: it may. */
+  refuses(ip: string): FrpError | undefined {
+    return this.options.gate.refuses(ip)
+  }
+
   /** Carries one user's stream to the client's service, until both have ended. */
   serve(user: ByteStream, addresses: Addresses, head?: Uint8Array): void {
     this.serveEnd(user, addresses, { raw: user, leg: undefined }, head)
@@ -108,52 +127,62 @@ export class WorkConns {
 
   private serveEnd(user: ByteStream, addresses: Addresses, end: UserEnd, head?: Uint8Array): void {
     const { log } = this.options
+    const visit = this.access?.begin(addresses.sourceIp, addresses.sourcePort)
+    const refusal = this.refuses(addresses.sourceIp)
+    if (refusal !== undefined) {
+      visit?.end(refusal.message)
+      user.destroy(refusal)
+      return
+    }
     if (log.enabled('info')) {
       log.info(`get a user connection [${formatAddress(addresses.sourceIp, addresses.sourcePort)}]`)
     }
     const { ask } = this.options.gate
     if (ask === undefined) {
-      this.takeFor(user, addresses, end, head)
+      this.takeFor(user, addresses, { end, head, visit })
       return
     }
     user.pause()
     // Nobody reads it meanwhile; what becomes of it is told to the reader that comes next.
     ask(addresses).then(
-      () => this.takeFor(user, addresses, end, head),
+      () => this.takeFor(user, addresses, { end, head, visit }),
       (error: unknown) => {
         const from = formatAddress(addresses.sourceIp, addresses.sourcePort)
         log.warn(`the user conn [${from}] was rejected, err:${messageOf(error)}`)
+        visit?.end(messageOf(error))
         user.destroy(error instanceof Error ? error : undefined)
       },
     )
   }
 
-  private takeFor(user: ByteStream, addresses: Addresses, end: UserEnd, head?: Uint8Array): void {
+  private takeFor(user: ByteStream, addresses: Addresses, arrival: Arrival): void {
+    const { head, visit } = arrival
     const { log, stats } = this.options
     stats.connections += 1
     user.pause()
     const waiting = new WaitingUser()
-    const onClose = (): void => {
+    const onClose = (error?: Error): void => {
       stats.connections -= 1
+      visit?.end(error?.message)
     }
     const take = this.open(addresses, (work, error, raw) => {
       waiting.isOver = true
       if (work === undefined || raw === undefined) {
         log.warn(`user connection [${addresses.sourceIp}]: ${error?.message ?? 'no work connection'}`)
-        onClose()
+        onClose(error)
         user.destroy(error)
       } else if (waiting.isClosed) {
-        onClose()
+        onClose(waiting.error)
         work.destroy(waiting.error)
       } else {
-        this.join(user, work, raw, onClose, head === undefined ? {} : { headOfA: head }, end)
+        this.join(user, work, raw, onClose, head === undefined ? {} : { headOfA: head }, arrival)
         user.resume()
       }
     })
     if (waiting.isOver) return
     waiting.onGone = () => {
       take.cancel()
-      onClose()
+      onClose(waiting.error)
     }
     user.attach(waiting)
   }
@@ -162,8 +191,8 @@ export class WorkConns {
    * Joins a user to a work connection that carried an HTTP upgrade; `rest` came behind the service's head.
    * `onClose` comes when both have ended.
    */
-  joinUpgraded(user: ByteStream, work: ByteStream, rest: Uint8Array, onClose: () => void): void {
-    this.join(user, work, this.raws.get(work) ?? work, onClose, { headOfB: rest })
+  joinUpgraded(user: ByteStream, work: ByteStream, rest: Uint8Array, onClose: () => void, visit?: Visit): void {
+    this.join(user, work, this.raws.get(work) ?? work, onClose, { headOfB: rest }, { visit })
   }
 
   /**
@@ -178,26 +207,26 @@ export class WorkConns {
     const onClose = (): void => {
       stats.connections -= 1
     }
-    this.join(user, work, raw, onClose, {}, { raw: rawUser, leg: leg?.kind })
+    this.join(user, work, raw, onClose, {}, { end: { raw: rawUser, leg: leg?.kind } })
   }
 
   private join(
     user: ByteStream,
     work: ByteStream,
     raw: ByteStream,
-    onClose: () => void,
+    onClose: (error?: Error) => void,
     heads: Pick<JoinOptions, 'headOfA' | 'headOfB'> = {},
-    end: UserEnd = { raw: user, leg: undefined },
+    { end = { raw: user, leg: undefined }, visit }: Partial<Arrival> = {},
   ): void {
     const { stats, joins, message, isHalfClosing } = this.options
     const { leg } = end
     const live = { proxyName: message.proxy_name, user: end.raw, wrappedUser: user, leg, work: raw, wrapped: work }
     joins.add(live)
     join(user, work, {
-      traffic: stats.traffic,
-      onClose: () => {
+      traffic: visit?.counting(stats.traffic) ?? stats.traffic,
+      onClose: (error) => {
         joins.delete(live)
-        onClose()
+        onClose(error)
       },
       endOfBIsClose: !isHalfClosing,
       endOfAIsClose: leg !== undefined && !leg.isHalfClosing,

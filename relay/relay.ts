@@ -1,10 +1,12 @@
 import type { FrpsOptions } from '../config/frps.ts'
 import { type ErrorCode, FrpError, messageOf } from '../contract/errors.ts'
+import { IpRules } from '../contract/ip-rules.ts'
 import type { Runtime } from '../contract/runtime.ts'
 import type { Message, NewWorkConn } from '../protocol/frp/messages.ts'
 import type { Link } from '../protocol/stream/byte-stream.ts'
 import { prefixed } from '../protocol/stream/prefixed.ts'
 import type { MemoryBudget } from '../protocol/yamux/memory-budget.ts'
+import type { AccessLog } from './access-log.ts'
 import { Accounts } from './accounts.ts'
 import { Connection, type KeepAliveTimes, type OpenedStream } from './connection.ts'
 import type { Control } from './control.ts'
@@ -63,6 +65,8 @@ export interface RelayParts {
   memoryBudget?: MemoryBudget
   /** How long an idle connection to a client's web server is kept. */
   idleUpstreamMs?: number
+  /** Undefined: visits of users are not written down. */
+  accessLog?: AccessLog | undefined
   /** For `httpPlugins`. */
   callPlugin?: CallPlugin
   /** Proxy types that this runtime cannot carry, with what to use instead. */
@@ -93,6 +97,8 @@ export class Relay {
   private readonly memory: MemoryWatch
   private readonly accounts: Accounts
   private readonly plugins: ServerPlugins
+  /** Where users of all proxies may come from. */
+  private ipRules: IpRules
   private readonly logins: LoginDoor
   private readonly visitDoor: VisitDoor
   private readonly connections = new Set<Connection>()
@@ -110,6 +116,7 @@ export class Relay {
     this.refusals = new Refusals(runtime)
     this.memory = new MemoryWatch(runtime, limits.maxMemoryBytes, () => this.heldBytes)
     this.accounts = new Accounts(options, runtime, verifierOf(options, runtime, parts.get))
+    this.ipRules = new IpRules(options.edgefrp.allowIPs, options.edgefrp.denyIPs)
     this.plugins = new ServerPlugins({ runtime, plugins: options.httpPlugins, call: parts.callPlugin })
     this.visits = new Visits(runtime)
     this.registry = new Registry({
@@ -322,6 +329,9 @@ export class Relay {
       registry: this.registry,
       visits: this.visits,
       joins: this.joins,
+      refusals: this.refusals,
+      ipRules: () => this.ipRules,
+      accessLog: parts.accessLog,
       isFull: () => this.memory.isFull,
       unavailable: parts.unavailable ?? {},
       maxPorts: options.maxPortsPerClient,

@@ -5,6 +5,7 @@ import { Exchange, type ExchangeHandler } from '../protocol/http1/exchange.ts'
 import type { Fields, RequestHead, ResponseHead } from '../protocol/http1/head.ts'
 import type { ByteStream } from '../protocol/stream/byte-stream.ts'
 import type { MemoryBudget } from '../protocol/yamux/memory-budget.ts'
+import type { Visit } from '../relay/access-log.ts'
 import { applyRequestRules, applyResponseRules, type OwnAnswer } from '../relay/http-rules.ts'
 import type { HttpTarget } from '../relay/http-target.ts'
 import type { Relay } from '../relay/relay.ts'
@@ -34,6 +35,7 @@ export class EdgeRun implements ExchangeHandler {
   private readonly options: EdgeRunOptions
   private readonly done: () => void
   private answer: (response: Response) => void = () => undefined
+  private readonly visit: Visit | undefined
   private exchange: Exchange | undefined
   private deadline: Deadline
   private connecting: Deadline | undefined
@@ -52,6 +54,7 @@ export class EdgeRun implements ExchangeHandler {
       this.answer = resolve
     })
     const ip = request.headers.get('CF-Connecting-IP') ?? '127.0.0.1'
+    this.visit = target.visit(head, ip, 0)
     if (head.hasUpgrade) this.prepareUpgrade(head)
     applyRequestRules(head, target.message, ip, request.url.startsWith('https:') ? 'https' : 'http')
     target.workConns.stats.connections += 1
@@ -78,6 +81,7 @@ export class EdgeRun implements ExchangeHandler {
 
   onBody(slice: Uint8Array): boolean {
     this.options.target.workConns.stats.traffic.backward += slice.length
+    if (this.visit !== undefined) this.visit.bytesOut += slice.length
     if (this.sink?.write(slice) === true) this.exchange?.resume()
     return false
   }
@@ -107,6 +111,7 @@ export class EdgeRun implements ExchangeHandler {
     const headers = headersOf(head.fields)
     for (const name of ['sec-websocket-accept', 'sec-websocket-extensions']) headers.delete(name)
     this.isAnswered = true
+    if (this.visit !== undefined) this.visit.status = 101
     this.answer(new Response(null, { status: 101, webSocket: client, headers }))
     this.finish()
   }
@@ -154,6 +159,7 @@ export class EdgeRun implements ExchangeHandler {
       if (this.isOver) return
       if (done) break
       this.options.target.workConns.stats.traffic.forward += value.length
+      if (this.visit !== undefined) this.visit.bytesIn += value.length
       const isTaken = exchange.write(value)
       if (!isTaken) await this.whenDrained()
     }
@@ -225,6 +231,7 @@ export class EdgeRun implements ExchangeHandler {
   ): void {
     if (this.isAnswered) return
     this.isAnswered = true
+    if (this.visit !== undefined) this.visit.status = status
     const headers = fields === undefined ? new Headers() : headersOf(fields)
     this.answer(new Response(body, { status: statusOf(status), statusText, headers, encodeBody: 'manual' }))
   }
@@ -232,6 +239,7 @@ export class EdgeRun implements ExchangeHandler {
   private finish(): void {
     if (this.isOver) return
     this.isOver = true
+    this.visit?.end()
     this.deadline.cancel()
     this.options.target.workConns.stats.connections -= 1
     this.done()

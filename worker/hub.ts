@@ -66,6 +66,7 @@ export class Hub extends DurableObject<Env> {
       registryStore: new SqlRegistryStore(ctx.storage.sql),
       idleUpstreamMs: IDLE_UPSTREAM_MS,
       unavailable: UNAVAILABLE,
+      ...(options.edgefrp.accessLog.to === '' ? {} : { accessLog: (entry) => console.log(JSON.stringify(entry)) }),
       callPlugin: pluginCaller(() => this.sleep.begin()),
     })
     this.sleep = new Sleep({ ctx, runtime: this.runtime, relay: this.relay, store, directory, budget: this.budget })
