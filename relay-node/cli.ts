@@ -5,6 +5,7 @@ import { VERSION } from '../contract/version.ts'
 import { completionCommand } from './completion.ts'
 import { configOfFlags, type ReadOptions, readConfig } from './config-file.ts'
 import { CONFIG_FLAGS, goBool, normalizedArguments, optionsOfFlags } from './flags.ts'
+import { REMOTE_COMMANDS, runRemote } from './remote.ts'
 
 /** What the command line does to the world; tests lend their own. */
 export interface Cli {
@@ -15,7 +16,12 @@ export interface Cli {
   /** The default of `--edgefrp`. */
   env: Readonly<Record<string, string | undefined>>
   /** Runs a relay until it is told to stop; rejects when it cannot start. */
-  serve(loaded: Loaded<FrpsOptions>, configFile: string | undefined): Promise<void>
+  serve(
+    loaded: Loaded<FrpsOptions>,
+    configFile: string | undefined,
+    /** Reads the same file again; undefined: there is none. */
+    reread: (() => Loaded<FrpsOptions>) | undefined,
+  ): Promise<void>
 }
 
 /** Runs `frps args...`; the promise is the exit code of the process. */
@@ -34,9 +40,12 @@ export async function runCli(args: readonly string[], cli: Cli): Promise<number>
     if (isVersionAsked(program)) return cli.print(VERSION)
     try {
       const flags = commonOf(program, cli)
-      const loaded =
-        flags.config === '' ? configOfFlags(optionsOfFlags(givenOf(program)), flags) : readConfig(flags.config, flags)
-      await cli.serve(loaded, flags.config === '' ? undefined : flags.config)
+      if (flags.config === '') {
+        await cli.serve(configOfFlags(optionsOfFlags(givenOf(program)), flags), undefined, undefined)
+        return
+      }
+      const read = (): Loaded<FrpsOptions> => readConfig(flags.config, flags)
+      await cli.serve(read(), flags.config, read)
     } catch (error) {
       fail(error)
     }
@@ -54,6 +63,20 @@ export async function runCli(args: readonly string[], cli: Cli): Promise<number>
     }
   })
   prepare(verify, cli)
+  for (const [usage, about] of Object.entries(REMOTE_COMMANDS)) {
+    const command = program.command(usage).description(about)
+    command.action(async (name: unknown) => {
+      try {
+        const flags = commonOf(program, cli)
+        if (flags.config === '') return cli.print('frps: the configuration file is not specified')
+        const { options } = readConfig(flags.config, flags)
+        cli.print(await runRemote(command.name(), typeof name === 'string' ? name : '', options))
+      } catch (error) {
+        fail(error)
+      }
+    })
+    prepare(command, cli)
+  }
   completionCommand(program, cli.print, (command) => prepare(command, cli))
   try {
     await program.parseAsync(normalizedArguments(args), { from: 'user' })

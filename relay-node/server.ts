@@ -1,5 +1,6 @@
 import type { Server, Socket } from 'node:net'
 import type { FrpsOptions } from '../config/frps.ts'
+import { reloadedFrps } from '../config/reloaded.ts'
 import { FrpError, messageOf } from '../contract/errors.ts'
 import type { Runtime } from '../contract/runtime.ts'
 import { serverTls } from '../node/tls.ts'
@@ -42,6 +43,8 @@ export interface RunningServer {
   readonly tcpmuxPort: number | undefined
   /** Undefined: there is no web server. */
   readonly webServerPort: number | undefined
+  /** Goes on with what of `options` can change while it runs; returns the keys that differ and cannot. */
+  reload(options: FrpsOptions): string[]
   /** Stops listening, ends all connections; resolves when the last one is gone, at the latest after half a second. */
   close(): Promise<void>
 }
@@ -116,6 +119,12 @@ export async function startServer(options: FrpsOptions, runtime: Runtime): Promi
       vhostHttpsPort: isHttpsShared ? bound : names.vhostHttps?.port,
       tcpmuxPort: names.tcpmux?.port,
       webServerPort: web?.port,
+      reload(next) {
+        const { options: merged, left } = reloadedFrps(relay.options, next)
+        relay.reload(merged)
+        limit.allow(maxConnections(merged.edgefrp.limits.maxConnections))
+        return left
+      },
       close: async () => {
         names?.close()
         web?.close()

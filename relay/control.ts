@@ -195,7 +195,7 @@ export class Control {
   private onNewProxy(message: NewProxy): void {
     // A name that is too long is refused, and neither answer nor line needs all of it.
     const shown = (asked: NewProxy): { name: string; type: string } => ({
-      name: asked.proxy_name.slice(0, this.options.proxies.maxNameLength),
+      name: asked.proxy_name.slice(0, this.options.proxies.bounds().maxNameLength),
       type: asked.proxy_type.slice(0, MAX_TYPE_LENGTH),
     })
     this.proxies.register(message).then(

@@ -27,7 +27,7 @@ import { onVerdict } from './verdict.ts'
 export interface LoginDoorOptions {
   runtime: Runtime
   options: FrpsOptions
-  /** Who may log in from now on; a session keeps the one that let it in. */
+  /** Who may log in; a session keeps the one that let it in. */
   accounts: Accounts
   guard: LoginGuard
   registry: Registry
@@ -52,6 +52,8 @@ export class LoginDoor {
   private readonly options: LoginDoorOptions
   private readonly runtime: Runtime
   private readonly queue: LoginQueue
+  private config: FrpsOptions
+  private accounts: Accounts
   /** The control that owns a run id; a provisional newcomer is not in here. */
   private readonly byRunId = new Map<string, Control>()
   private readonly takenOverMs = new Map<string, number>()
@@ -59,7 +61,16 @@ export class LoginDoor {
   constructor(options: LoginDoorOptions) {
     this.options = options
     this.runtime = options.runtime
+    this.config = options.options
+    this.accounts = options.accounts
     this.queue = new LoginQueue(options.runtime, options.options.edgefrp.limits.loginsPerSecond)
+  }
+
+  /** Who may log in from now on, as `accountsAfter` makes it of who may now. */
+  reload(options: FrpsOptions, accountsAfter: (before: Accounts) => Accounts): void {
+    this.config = options
+    this.accounts = accountsAfter(this.accounts)
+    this.queue.perSecond = options.edgefrp.limits.loginsPerSecond
   }
 
   get clientCount(): number {
@@ -101,7 +112,8 @@ export class LoginDoor {
 
   /** Who it is, and what is asked for: plugins come before the token, and may change the login. */
   private identify({ peer }: Connection, login: Login): Identified | Promise<Identified> {
-    const { plugins, accounts } = this.options
+    const { plugins } = this.options
+    const { accounts } = this
     const verify = (asked: Login): Identified | Promise<Identified> => {
       const principal = accounts.verifyLogin(asked)
       if (principal instanceof Promise) return principal.then((found) => ({ asked, principal: found }))
@@ -156,7 +168,7 @@ export class LoginDoor {
   /** What encrypts the messages after LoginResp: it comes from the token that was used. */
   private cipher(stream: ByteStream, { state }: Control, { suite }: OpenedStream): ControlCipher {
     const { crypto } = this.runtime
-    const { accounts } = this.options
+    const { accounts } = this
     return suite === undefined
       ? encrypt(stream, accounts.keyOf(state.principal), crypto)
       : new AeadStream(stream, suite, accounts.tokenOf(state.principal), 'server', crypto)
@@ -164,7 +176,7 @@ export class LoginDoor {
 
   private revivedCipher(stream: ByteStream, { state }: Control, { cipher }: SavedControl): ControlCipher {
     const { crypto } = this.runtime
-    const { accounts } = this.options
+    const { accounts } = this
     return state.wireProtocol === 'v2'
       ? AeadStream.restore(stream, accounts.tokenOf(state.principal), 'server', crypto, cipher)
       : CipherStream.restore(stream, accounts.keyOf(state.principal), crypto, cipher)
@@ -181,7 +193,7 @@ export class LoginDoor {
       connection.close(new FrpError('LOGIN_THROTTLED', `too many failed logins from ${ip}`))
       return
     }
-    const text = this.options.options.detailedErrorsToClient ? messageOf(error) : 'register control error'
+    const text = this.config.detailedErrorsToClient ? messageOf(error) : 'register control error'
     channel.send({ type: 'LoginResp', version: FRP_VERSION, error: text })
     channel.end()
   }
@@ -191,7 +203,7 @@ export class LoginDoor {
   }
 
   private checkNames(login: Login): void {
-    const max = this.options.options.edgefrp.limits.maxNameLength
+    const max = this.config.edgefrp.limits.maxNameLength
     for (const field of ['user', 'client_id', 'run_id'] as const) {
       const { length } = login[field]
       if (length > max) throw new FrpError('LIMIT', `${field} has ${length} characters, the limit is ${max}`)
@@ -227,7 +239,7 @@ export class LoginDoor {
       principal,
       login,
       wireProtocol,
-      poolCount: Math.max(0, Math.min(login.pool_count, this.options.options.transport.maxPoolCount)),
+      poolCount: Math.max(0, Math.min(login.pool_count, this.config.transport.maxPoolCount)),
       features: (login.edgefrp?.features ?? []).filter((feature) => this.options.features.includes(feature)),
       loggedInMs: this.runtime.nowMs(),
       lastPingMs: this.runtime.monotonicMs(),
@@ -263,7 +275,7 @@ export class LoginDoor {
   }
 
   private controlOptions(connection: Connection, principal: Principal): ControlOptions {
-    const { options, accounts } = this.options
+    const { config: options, accounts } = this
     const heartbeatSeconds = options.transport.heartbeatTimeout
     return {
       runtime: this.runtime,
@@ -273,7 +285,7 @@ export class LoginDoor {
       heartbeatTimeoutMs: heartbeatSeconds > 0 ? heartbeatSeconds * 1000 : undefined,
       userConnTimeoutMs: options.userConnTimeout * 1000,
       isDetailed: options.detailedErrorsToClient,
-      proxies: { ...this.options.proxies, accounts: () => this.options.accounts, key: accounts.keyOf(principal) },
+      proxies: { ...this.options.proxies, accounts: () => this.accounts, key: accounts.keyOf(principal) },
       plugins: this.options.plugins,
       onProved: (proved) => this.takeOver(proved),
       onClose: (closed) => this.forget(closed),

@@ -20,14 +20,19 @@ interface Remembered {
  */
 export class PortBook {
   private readonly runtime: Runtime
-  private readonly ranges: readonly PortRange[]
+  private ranges: readonly PortRange[]
   private readonly taken = new Set<number>()
   private readonly byName = new Map<string, Remembered>()
 
   /** No ranges: every port from 1 is allowed. */
   constructor(runtime: Runtime, ranges: readonly PortRange[]) {
     this.runtime = runtime
-    this.ranges = ranges.length > 0 ? ranges : [{ start: 1, end: 65_535 }]
+    this.ranges = orAll(ranges)
+  }
+
+  /** Other ranges from now on; ports that are open stay so. */
+  allow(ranges: readonly PortRange[]): void {
+    this.ranges = orAll(ranges)
   }
 
   /** Opens the port asked for, or for 0 the one this name had last, else any free one; `only`: of these ranges. */
@@ -116,6 +121,10 @@ export class PortBook {
       break
     }
   }
+}
+
+function orAll(ranges: readonly PortRange[]): readonly PortRange[] {
+  return ranges.length > 0 ? ranges : [{ start: 1, end: 65_535 }]
 }
 
 function isWithin(port: number, ranges: readonly PortRange[]): boolean {

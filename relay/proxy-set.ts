@@ -45,13 +45,19 @@ export interface ProxySetOptions {
   context: Omit<ProxyContext, 'message' | 'workConns' | 'log' | 'runtime' | 'onlyPorts'>
   /** Key of useEncryption. */
   key: Uint8Array
+  /** As they are now. */
+  bounds: () => ProxyBounds
+  /** After `isBusy`: more messages are welcome. */
+  onRoom: () => void
+}
+
+/** How many proxies a client may have. */
+export interface ProxyBounds {
   maxPorts: number
   maxProxies: number
   maxNameLength: number
   newProxiesBurst: number
   newProxiesPerSecond: number
-  /** After `isBusy`: more messages are welcome. */
-  onRoom: () => void
 }
 
 /** What a proxy holds in the directory. */
@@ -81,7 +87,7 @@ export class ProxySet {
 
   constructor(options: ProxySetOptions) {
     this.options = options
-    this.allowance = options.newProxiesBurst
+    this.allowance = options.bounds().newProxiesBurst
     this.allowanceMs = options.runtime.monotonicMs()
   }
 
@@ -183,7 +189,8 @@ export class ProxySet {
     const { control, directory } = this.options
     const stats: ProxyStats = { traffic: { forward: 0, backward: 0 }, connections: 0 }
     const { proxy, workConns } = this.create(message, stats, allowance)
-    if (proxy.usesPort && this.options.maxPorts > 0 && this.portsInUse() >= this.options.maxPorts) {
+    const { maxPorts } = this.options.bounds()
+    if (proxy.usesPort && maxPorts > 0 && this.portsInUse() >= maxPorts) {
       throw new FrpError('LIMIT', 'exceed the max_ports_per_client')
     }
     let held = keysOf(message, proxy)
@@ -280,7 +287,8 @@ export class ProxySet {
   }
 
   private takeAllowance(): void {
-    const { newProxiesBurst, newProxiesPerSecond, runtime } = this.options
+    const { runtime, bounds } = this.options
+    const { newProxiesBurst, newProxiesPerSecond } = bounds()
     const now = runtime.monotonicMs()
     this.allowance = Math.min(newProxiesBurst, this.allowance + ((now - this.allowanceMs) / 1000) * newProxiesPerSecond)
     this.allowanceMs = now
@@ -289,7 +297,7 @@ export class ProxySet {
   }
 
   private checkLimits(message: NewProxy): void {
-    const { maxProxies, maxNameLength } = this.options
+    const { maxProxies, maxNameLength } = this.options.bounds()
     if (this.byName.size >= maxProxies) throw new FrpError('LIMIT', `more than ${maxProxies} proxies of one client`)
     const name = message.proxy_name
     if (name.length > maxNameLength) {

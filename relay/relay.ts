@@ -23,9 +23,10 @@ import { IDLE_UPSTREAM_MS } from './limits.ts'
 import { LoginDoor, type LoginDoorOptions } from './login-door.ts'
 import { LoginGuard } from './login-guard.ts'
 import { MemoryWatch } from './memory-watch.ts'
-import { PortBook } from './ports.ts'
+import { PortBook, type PortRange } from './ports.ts'
 import type { ProxyType, VhostTarget } from './proxies/table.ts'
 import { TcpGroups } from './proxies/tcp-group.ts'
+import type { ProxyBounds } from './proxy-set.ts'
 import { Refusals } from './refusals.ts'
 import { Registry } from './registry.ts'
 import type { RegistryStore } from './registry-store.ts'
@@ -73,6 +74,12 @@ export interface RelayParts {
   unavailable?: Partial<Record<ProxyType, string>>
 }
 
+/** What came of reading the configuration again. */
+export interface ReloadResult {
+  /** Keys that differ and that a running relay does not change. */
+  needRestart: string[]
+}
+
 /** Where users' names lead. */
 interface Routes {
   http: HttpRoutes<HttpTarget>
@@ -88,11 +95,15 @@ export class Relay {
   /** The doors for users of https and tcpmux proxies. */
   readonly https: HttpsIngress
   readonly tcpmux: TcpmuxIngress
-  readonly options: FrpsOptions
+  /** Reads the configuration anew; undefined: there is nothing to read. Rejects with FrpError, and then nothing has changed. */
+  reloader: (() => Promise<ReloadResult>) | undefined
   readonly visits: Visits
   readonly joins = new Joins()
   readonly refusals: Refusals
   private readonly parts: RelayParts
+  private current: FrpsOptions
+  private readonly tcpPorts: PortBook
+  private readonly udpPorts: PortBook
   private readonly runtime: Runtime
   private readonly memory: MemoryWatch
   private readonly accounts: Accounts
@@ -112,7 +123,9 @@ export class Relay {
     const features = [...FEATURES, ...(parts.features ?? [])]
     this.parts = parts
     this.runtime = runtime
-    this.options = options
+    this.current = options
+    this.tcpPorts = new PortBook(runtime, rangesOf(options))
+    this.udpPorts = new PortBook(runtime, rangesOf(options))
     this.refusals = new Refusals(runtime)
     this.memory = new MemoryWatch(runtime, limits.maxMemoryBytes, () => this.heldBytes)
     this.accounts = new Accounts(options, runtime, verifierOf(options, runtime, parts.get))
@@ -202,6 +215,25 @@ export class Relay {
     const connection = this.connect(link, saved.peer)
     connection.revive(saved, (control, stream) => this.logins.revive(connection, control, stream))
     return connection
+  }
+
+  get options(): FrpsOptions {
+    return this.current
+  }
+
+  /** Goes on with what `reloadedFrps` made of another file: tokens, users, ports, limits. Sessions stay. */
+  reload(options: FrpsOptions): void {
+    const { runtime } = this
+    // First what can be refused.
+    const ipRules = new IpRules(options.edgefrp.allowIPs, options.edgefrp.denyIPs)
+    this.logins.reload(
+      options,
+      (before) => new Accounts(options, runtime, verifierOf(options, runtime, this.parts.get), before),
+    )
+    this.ipRules = ipRules
+    this.tcpPorts.allow(rangesOf(options))
+    this.udpPorts.allow(rangesOf(options))
+    this.current = options
   }
 
   get clientCount(): number {
@@ -320,9 +352,6 @@ export class Relay {
   private proxySetOptions(routes: Routes): LoginDoorOptions['proxies'] {
     const { runtime, options, parts } = this
     const { limits } = options.edgefrp
-    const ranges = options.allowPorts.map((range) =>
-      range.single > 0 ? { start: range.single, end: range.single } : range,
-    )
     return {
       runtime,
       directory: parts.directory ?? new MemoryDirectory<Control>(),
@@ -334,15 +363,11 @@ export class Relay {
       accessLog: parts.accessLog,
       isFull: () => this.memory.isFull,
       unavailable: parts.unavailable ?? {},
-      maxPorts: options.maxPortsPerClient,
-      maxProxies: limits.maxProxiesPerClient,
-      maxNameLength: limits.maxNameLength,
-      newProxiesBurst: limits.newProxiesBurst,
-      newProxiesPerSecond: limits.newProxiesPerSecond,
+      bounds: () => boundsOf(this.current),
       context: {
         ports: parts.ports,
-        tcpPorts: new PortBook(runtime, ranges),
-        udpPorts: new PortBook(runtime, ranges),
+        tcpPorts: this.tcpPorts,
+        udpPorts: this.udpPorts,
         httpRoutes: options.vhostHTTPPort > 0 ? routes.http : undefined,
         httpsRoutes: options.vhostHTTPSPort > 0 ? routes.https : undefined,
         tcpmuxRoutes: options.tcpmuxHTTPConnectPort > 0 ? routes.tcpmux : undefined,
@@ -355,4 +380,18 @@ export class Relay {
       },
     }
   }
+}
+
+function boundsOf({ maxPortsPerClient, edgefrp: { limits } }: FrpsOptions): ProxyBounds {
+  return {
+    maxPorts: maxPortsPerClient,
+    maxProxies: limits.maxProxiesPerClient,
+    maxNameLength: limits.maxNameLength,
+    newProxiesBurst: limits.newProxiesBurst,
+    newProxiesPerSecond: limits.newProxiesPerSecond,
+  }
+}
+
+function rangesOf({ allowPorts }: FrpsOptions): PortRange[] {
+  return allowPorts.map(({ start, end, single }) => (single > 0 ? { start: single, end: single } : { start, end }))
 }
