@@ -71,6 +71,8 @@ export const edgefrpOfFrps = table({
   denyIPs: strings(),
   /** A line of JSON for each visit of a user: `console`, or the path of a file; "": none. */
   accessLog: table({ to: text(), /** Days that rotated files are kept. */ maxDays: count(3) }),
+  /** File that keeps clients and traffic over restarts; "": none. The edge has its own storage. */
+  stateFile: text(),
   /** Hubs on the edge beside the default one. */
   hubs: list(table({ name: text(), hosts: strings(), config: text() })),
   /** Names with tokens of their own. */

@@ -2,7 +2,7 @@ import type { Server, Socket } from 'node:net'
 import type { FrpsOptions } from '../config/frps.ts'
 import { reloadedFrps } from '../config/reloaded.ts'
 import { FrpError, messageOf } from '../contract/errors.ts'
-import type { Runtime } from '../contract/runtime.ts'
+import type { Deadline, Runtime } from '../contract/runtime.ts'
 import { serverTls } from '../node/tls.ts'
 import type { WebListener } from '../node/web-listener.ts'
 import { GUESS_DELAY_MS, relayApp } from '../relay/api/app.ts'
@@ -21,6 +21,7 @@ import { listenTcp, portOf } from './listen.ts'
 import { notFoundPage } from './not-found-page.ts'
 import { callPlugin } from './plugin-call.ts'
 import { type Doors, PortMux } from './port-mux.ts'
+import { RegistryFile } from './registry-file.ts'
 import { openTcpPort, type UserPortOptions } from './tcp.ts'
 import { openUdpPort } from './udp.ts'
 import { openWebServer } from './web-server.ts'
@@ -29,6 +30,8 @@ import { openWebServer } from './web-server.ts'
 const KEEP_ALIVE: KeepAliveTimes = { intervalMs: 10_000, timeoutMs: 5_000 }
 /** yamux ConnectionWriteTimeout, as in frp: what goes with an interval from the file. */
 const FRP_PING_TIMEOUT_MS = 10_000
+/** How often the traffic of running connections goes into `edgefrp.stateFile`. */
+const SAVE_INTERVAL_MS = 60_000
 /** How long clients may take to read that the relay is closing. */
 const CLOSE_MS = 500
 
@@ -64,6 +67,8 @@ export async function startServer(options: FrpsOptions, runtime: Runtime): Promi
     headerTimeoutMs: options.edgefrp.limits.headerTimeoutSeconds * 1000,
   })
   const access = openAccessLog(options.edgefrp.accessLog)
+  const { stateFile } = options.edgefrp
+  const state = stateFile === '' ? undefined : new RegistryFile(stateFile, runtime)
   const userPort: UserPortOptions = {
     runtime,
     address: options.proxyBindAddr,
@@ -79,6 +84,7 @@ export async function startServer(options: FrpsOptions, runtime: Runtime): Promi
     notFoundPage: notFoundPage(options.custom404Page, log),
     callPlugin,
     accessLog: access?.log,
+    ...(state === undefined ? {} : { registryStore: state }),
   })
   for (const { name } of options.httpPlugins) log.info(`plugin [${name}] has been registered`)
   const listeners = new Listeners(options, runtime, arrivals, relay.refusals)
@@ -93,6 +99,7 @@ export async function startServer(options: FrpsOptions, runtime: Runtime): Promi
   }
   let names: NameListeners | undefined
   let web: WebListener | undefined
+  let saving: Deadline | undefined
   try {
     const bound = await listeners.open({
       error: 'create server listener error',
@@ -112,6 +119,7 @@ export async function startServer(options: FrpsOptions, runtime: Runtime): Promi
     }
     void relay.prepare()
     if (options.webServer.port > 0) web = await openWebServer(relay, runtime)
+    if (state !== undefined) saving = saveNowAndThen(relay, runtime)
     return {
       relay,
       bindPort: bound,
@@ -128,7 +136,9 @@ export async function startServer(options: FrpsOptions, runtime: Runtime): Promi
       close: async () => {
         names?.close()
         web?.close()
+        saving?.cancel()
         await closeAll(listeners, relay, limit)
+        await state?.close()
         await access?.close()
       },
     }
@@ -234,6 +244,17 @@ function userPorts(options: UserPortOptions): Ports {
 function keepAliveOf(options: FrpsOptions): KeepAliveTimes {
   if (!options.given.has('transport.tcpMuxKeepaliveInterval')) return KEEP_ALIVE
   return { intervalMs: options.transport.tcpMuxKeepaliveInterval * 1000, timeoutMs: FRP_PING_TIMEOUT_MS }
+}
+
+/** Traffic of connections that run; what a crash costs. */
+function saveNowAndThen(relay: Relay, runtime: Runtime): Deadline {
+  let next: Deadline
+  const again = (): void => {
+    relay.registry.save(SAVE_INTERVAL_MS)
+    next = runtime.after(SAVE_INTERVAL_MS, again)
+  }
+  next = runtime.after(SAVE_INTERVAL_MS, again)
+  return { cancel: () => next.cancel() }
 }
 
 async function closeAll(listeners: Listeners, relay: Relay, limit: ConnectionLimit): Promise<void> {
