@@ -2,6 +2,7 @@ import { Command, CommanderError, Option } from 'commander'
 import type { FrpsOptions, Loaded } from '../config/load.ts'
 import { messageOf } from '../contract/errors.ts'
 import { VERSION } from '../contract/version.ts'
+import { SERVICE_ABOUT, serviceCommand } from '../node/service-command.ts'
 import { completionCommand } from './completion.ts'
 import { configOfFlags, type ReadOptions, readConfig } from './config-file.ts'
 import { CONFIG_FLAGS, goBool, normalizedArguments, optionsOfFlags } from './flags.ts'
@@ -77,6 +78,24 @@ export async function runCli(args: readonly string[], cli: Cli): Promise<number>
     })
     prepare(command, cli)
   }
+  const service = program.command('service <action>').description(SERVICE_ABOUT)
+  service.option('--name <name>', 'name of the service, when there are several (default "frps")')
+  service.option('--print', 'show what would be written and run, and do nothing')
+  service.action((action: string) => {
+    try {
+      const flags = commonOf(program, cli)
+      // What is wrong with it is told now, not at the next start of the machine.
+      if (action === 'install' && flags.config !== '') readConfig(flags.config, flags)
+      const { name, print } = service.opts()
+      const call = { ...flags, action, name: String(name ?? ''), isPrinted: print === true }
+      const { output, exitCode: code } = serviceCommand({ ...call, program: 'frps' })
+      cli.print(output)
+      exitCode = code
+    } catch (error) {
+      fail(error)
+    }
+  })
+  prepare(service, cli)
   completionCommand(program, cli.print, (command) => prepare(command, cli))
   try {
     await program.parseAsync(normalizedArguments(args), { from: 'user' })
