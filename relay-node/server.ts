@@ -21,6 +21,7 @@ import { listenTcp, portOf } from './listen.ts'
 import { notFoundPage } from './not-found-page.ts'
 import { callPlugin } from './plugin-call.ts'
 import { type Doors, PortMux } from './port-mux.ts'
+import { processFigures } from './process-figures.ts'
 import { RegistryFile } from './registry-file.ts'
 import { openTcpPort, type UserPortOptions } from './tcp.ts'
 import { openUdpPort } from './udp.ts'
@@ -83,6 +84,7 @@ export async function startServer(options: FrpsOptions, runtime: Runtime): Promi
     keepAlive: keepAliveOf(options),
     notFoundPage: notFoundPage(options.custom404Page, log),
     callPlugin,
+    processFigures,
     accessLog: access?.log,
     ...(state === undefined ? {} : { registryStore: state }),
   })

@@ -23,6 +23,7 @@ import { IDLE_UPSTREAM_MS } from './limits.ts'
 import { LoginDoor, type LoginDoorOptions } from './login-door.ts'
 import { LoginGuard } from './login-guard.ts'
 import { MemoryWatch } from './memory-watch.ts'
+import type { ProcessFigure } from './metrics.ts'
 import { PortBook, type PortRange } from './ports.ts'
 import type { ProxyType, VhostTarget } from './proxies/table.ts'
 import { TcpGroups } from './proxies/tcp-group.ts'
@@ -68,6 +69,8 @@ export interface RelayParts {
   idleUpstreamMs?: number
   /** Undefined: visits of users are not written down. */
   accessLog?: AccessLog | undefined
+  /** What the runtime tells of its process, for the metrics. */
+  processFigures?: () => readonly ProcessFigure[]
   /** For `httpPlugins`. */
   callPlugin?: CallPlugin
   /** Proxy types that this runtime cannot carry, with what to use instead. */
@@ -234,6 +237,11 @@ export class Relay {
     this.tcpPorts.allow(rangesOf(options))
     this.udpPorts.allow(rangesOf(options))
     this.current = options
+  }
+
+  /** Figures of the process, if the runtime has any. */
+  processFigures(): readonly ProcessFigure[] {
+    return this.parts.processFigures?.() ?? []
   }
 
   get clientCount(): number {
