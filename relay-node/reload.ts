@@ -2,7 +2,7 @@ import type { FrpsOptions, Loaded } from '../config/load.ts'
 import { messageOf } from '../contract/errors.ts'
 import type { Log } from '../contract/runtime.ts'
 import { resolveToken } from '../node/value-source.ts'
-import type { ReloadResult } from '../relay/relay.ts'
+import type { ReloadResult } from '../relay/relay-parts.ts'
 import type { RunningServer } from './server.ts'
 
 /**

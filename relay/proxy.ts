@@ -143,9 +143,13 @@ export class WorkConns {
       return
     }
     user.pause()
-    // Nobody reads it meanwhile; what becomes of it is told to the reader that comes next.
+    const asking = new WaitingUser()
+    user.attach(asking)
     ask(addresses).then(
-      () => this.takeFor(user, addresses, { end, head, visit }),
+      () => {
+        if (asking.isClosed) visit?.end('the user left before it was let in')
+        else this.takeFor(user, addresses, { end, head, visit })
+      },
       (error: unknown) => {
         const from = formatAddress(addresses.sourceIp, addresses.sourcePort)
         log.warn(`the user conn [${from}] was rejected, err:${messageOf(error)}`)

@@ -2,86 +2,44 @@ import type { FrpsOptions } from '../config/frps.ts'
 import { type ErrorCode, FrpError, messageOf } from '../contract/errors.ts'
 import { IpRules } from '../contract/ip-rules.ts'
 import type { Runtime } from '../contract/runtime.ts'
-import type { Message, NewWorkConn } from '../protocol/frp/messages.ts'
+import type { Message } from '../protocol/frp/messages.ts'
 import type { Link } from '../protocol/stream/byte-stream.ts'
-import { prefixed } from '../protocol/stream/prefixed.ts'
-import type { MemoryBudget } from '../protocol/yamux/memory-budget.ts'
-import type { AccessLog } from './access-log.ts'
 import { Accounts } from './accounts.ts'
-import { Connection, type KeepAliveTimes, type OpenedStream } from './connection.ts'
+import { Connection, type OpenedStream } from './connection.ts'
 import type { Control } from './control.ts'
-import { type Directory, MemoryDirectory } from './directory.ts'
+import { MemoryDirectory } from './directory.ts'
 import { Groups } from './groups.ts'
 import { HttpIngress } from './http-ingress.ts'
 import { type HttpRoutes, routesAt } from './http-routes.ts'
 import type { HttpTarget } from './http-target.ts'
 import { HttpsIngress } from './https-ingress.ts'
-import { formatAddress, type PeerInfo, type Ports } from './ingress.ts'
-import type { HttpGet } from './issuer.ts'
+import { formatAddress, type PeerInfo } from './ingress.ts'
 import { Joins } from './joins.ts'
 import { IDLE_UPSTREAM_MS } from './limits.ts'
 import { LoginDoor, type LoginDoorOptions } from './login-door.ts'
 import { LoginGuard } from './login-guard.ts'
 import { MemoryWatch } from './memory-watch.ts'
 import type { ProcessFigure } from './metrics.ts'
-import { PortBook, type PortRange } from './ports.ts'
-import type { ProxyType, VhostTarget } from './proxies/table.ts'
+import { PortBook } from './ports.ts'
+import type { VhostTarget } from './proxies/table.ts'
 import { TcpGroups } from './proxies/tcp-group.ts'
-import type { ProxyBounds } from './proxy-set.ts'
 import { Refusals } from './refusals.ts'
 import { Registry } from './registry.ts'
-import type { RegistryStore } from './registry-store.ts'
+import { boundsOf, type RelayParts, type ReloadResult, rangesOf } from './relay-parts.ts'
 import type { SavedConnection } from './saved.ts'
-import { type CallPlugin, ServerPlugins } from './server-plugins.ts'
-import { NO_SLEEPERS, type Sleepers } from './sleepers.ts'
+import { ServerPlugins } from './server-plugins.ts'
+import { NO_SLEEPERS } from './sleepers.ts'
 import { TcpmuxIngress } from './tcpmux-ingress.ts'
-import { onVerdict } from './verdict.ts'
 import { verifierOf } from './verifier.ts'
 import { VisitDoor } from './visit-door.ts'
 import { Visits } from './visits.ts'
+import { WorkConnDoor } from './work-conn-door.ts'
 
 /** Features of our own wire that every relay speaks (an extra key in messages, which stock peers ignore). */
 const FEATURES: readonly string[] = ['half-close']
 const DAY_MS = 86_400_000
 /** Ends that need no line: a stranger who left, our own end, and what has a line already. */
 const UNTOLD: readonly ErrorCode[] = ['LINK_CLOSED', 'STREAM_CUT', 'STREAM_RESET', 'SESSION_ENDED', 'LOGIN_THROTTLED']
-
-export interface RelayParts {
-  runtime: Runtime
-  options: FrpsOptions
-  ports: Ports
-  /** For `auth.method = "oidc"`: how the issuer is asked for its keys. */
-  get: HttpGet
-  /** Undefined: clients are not pinged (a relay that sleeps). */
-  keepAlive?: KeepAliveTimes | undefined
-  /** frps custom404Page, read anew for each 404. */
-  notFoundPage?: () => Promise<string | undefined>
-  /** What this runtime adds to the features of the wire. */
-  features?: readonly string[]
-  /** Who owns names; in memory unless given. */
-  directory?: Directory<Control>
-  sleepers?: Sleepers
-  /** What the registry keeps over restarts. */
-  registryStore?: RegistryStore
-  /** Shared by all sessions of an isolate. */
-  memoryBudget?: MemoryBudget
-  /** How long an idle connection to a client's web server is kept. */
-  idleUpstreamMs?: number
-  /** Undefined: visits of users are not written down. */
-  accessLog?: AccessLog | undefined
-  /** What the runtime tells of its process, for the metrics. */
-  processFigures?: () => readonly ProcessFigure[]
-  /** For `httpPlugins`. */
-  callPlugin?: CallPlugin
-  /** Proxy types that this runtime cannot carry, with what to use instead. */
-  unavailable?: Partial<Record<ProxyType, string>>
-}
-
-/** What came of reading the configuration again. */
-export interface ReloadResult {
-  /** Keys that differ and that a running relay does not change. */
-  needRestart: string[]
-}
 
 /** Where users' names lead. */
 interface Routes {
@@ -115,6 +73,7 @@ export class Relay {
   private ipRules: IpRules
   private readonly logins: LoginDoor
   private readonly visitDoor: VisitDoor
+  private readonly workConns: WorkConnDoor
   private readonly connections = new Set<Connection>()
   /** Those without an accepted first message, oldest first. */
   private readonly pending = new Set<Connection>()
@@ -175,9 +134,15 @@ export class Relay {
       visits: this.visits,
       sleepers,
       guard,
-      isDetailed: options.detailedErrorsToClient,
+      isDetailed: () => this.current.detailedErrorsToClient,
       maxNameLength: limits.maxNameLength,
       features,
+      clientOf: (runId) => this.logins.owner(runId),
+    })
+    this.workConns = new WorkConnDoor({
+      runtime,
+      plugins: this.plugins,
+      isDetailed: () => this.current.detailedErrorsToClient,
       clientOf: (runId) => this.logins.owner(runId),
     })
     this.logins = new LoginDoor({
@@ -299,7 +264,7 @@ export class Relay {
         this.logins.open(from, message, opened)
         break
       case 'NewWorkConn':
-        this.onNewWorkConn(from, message, opened)
+        this.workConns.open(from, message, opened)
         break
       case 'NewVisitorConn':
         this.visitDoor.open(from, message, opened)
@@ -307,54 +272,6 @@ export class Relay {
       default:
         opened.channel.destroy(new FrpError('MESSAGE_UNEXPECTED', `${message.type} as the first message`))
     }
-  }
-
-  private onNewWorkConn(from: Connection, message: NewWorkConn, opened: OpenedStream): void {
-    const { channel } = opened
-    // With yamux the work connections of a client come on the connection that it logged in on: a run id that
-    // somebody learned is of no use elsewhere.
-    const control = from.isMultiplexed ? from.control : this.logins.owner(message.run_id)
-    onVerdict(
-      this.runtime,
-      () => {
-        if (control === undefined || control.state.runId !== message.run_id || !control.isOpen) {
-          throw new FrpError('AUTH_FAILED', 'no client control found for the run id')
-        }
-        const answer = this.verifyWorkConn(control, message)
-        return answer instanceof Promise ? answer.then(() => control) : control
-      },
-      (verified) => this.takeWorkConn(verified, from, opened),
-      (error) => {
-        this.runtime.log.warn(`[${formatAddress(from.peer.ip, from.peer.port)}] ${messageOf(error)}`)
-        const text = this.options.detailedErrorsToClient ? messageOf(error) : 'invalid NewWorkConn'
-        channel.send({ type: 'StartWorkConn', error: text })
-        channel.end()
-      },
-    )
-  }
-
-  private takeWorkConn(control: Control, from: Connection, { channel, raw, wire }: OpenedStream): void {
-    // It may have ended while somebody was asked about it.
-    if (!channel.isOpen) return
-    from.accepted()
-    if (control.pool.hasRoom) {
-      const { stream, head } = channel.detach()
-      // Mostly nothing came behind the message, and the stream itself can be used.
-      control.pool.put({ stream: head.length === 0 ? raw : prefixed(stream, head), wire })
-      return
-    }
-    channel.send({ type: 'StartWorkConn', error: 'work connection pool is full, discarding' })
-    channel.end()
-  }
-
-  private verifyWorkConn(control: Control, message: NewWorkConn): undefined | Promise<void> {
-    const { plugins } = this
-    const { verifier } = control
-    const { principal } = control.state
-    if (!plugins.has('NewWorkConn')) return verifier.verifyNewWorkConn(message, principal)
-    return plugins
-      .newWorkConn(control.pluginUser, message)
-      .then((changed) => verifier.verifyNewWorkConn(changed, principal))
   }
 
   private proxySetOptions(routes: Routes): LoginDoorOptions['proxies'] {
@@ -388,18 +305,4 @@ export class Relay {
       },
     }
   }
-}
-
-function boundsOf({ maxPortsPerClient, edgefrp: { limits } }: FrpsOptions): ProxyBounds {
-  return {
-    maxPorts: maxPortsPerClient,
-    maxProxies: limits.maxProxiesPerClient,
-    maxNameLength: limits.maxNameLength,
-    newProxiesBurst: limits.newProxiesBurst,
-    newProxiesPerSecond: limits.newProxiesPerSecond,
-  }
-}
-
-function rangesOf({ allowPorts }: FrpsOptions): PortRange[] {
-  return allowPorts.map(({ start, end, single }) => (single > 0 ? { start: single, end: single } : { start, end }))
 }

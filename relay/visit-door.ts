@@ -19,7 +19,8 @@ export interface VisitDoorOptions {
   sleepers: Sleepers
   /** Wrong visit keys count as failed logins of their address. */
   guard: LoginGuard
-  isDetailed: boolean
+  /** detailedErrorsToClient, as it is now. */
+  isDetailed: () => boolean
   maxNameLength: number
   features: readonly string[]
   /** The client with this run id. */
@@ -114,7 +115,7 @@ export class VisitDoor {
       connection.close(new FrpError('LOGIN_THROTTLED', `too many refused visits from ${ip}`))
       return
     }
-    const text = this.options.isDetailed ? clientText(error) : 'register visitor conn error'
+    const text = this.options.isDetailed() ? clientText(error) : 'register visitor conn error'
     channel.send({ type: 'NewVisitorConnResp', proxy_name: message.proxy_name.slice(0, maxNameLength), error: text })
     channel.end()
   }

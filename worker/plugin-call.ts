@@ -9,13 +9,16 @@ import type { CallPlugin } from '../relay/server-plugins.ts'
 export function pluginCaller(begin: () => () => void): CallPlugin {
   return async ({ url, body, requestId }) => {
     const done = begin()
+    // Not AbortSignal.timeout: its timer stays when the answer is there, and keeps the object awake.
+    const aborting = new AbortController()
+    const late = setTimeout(() => aborting.abort(), CALL_PLUGIN_MS)
     try {
       const response = await fetch(url, {
         method: 'POST',
         body,
         headers: { 'Content-Type': 'application/json', 'X-Frp-Reqid': requestId },
         redirect: 'manual',
-        signal: AbortSignal.timeout(CALL_PLUGIN_MS),
+        signal: aborting.signal,
       })
       const text = await response.text()
       if (text.length > MAX_PLUGIN_REPLY_BYTES) {
@@ -23,6 +26,7 @@ export function pluginCaller(begin: () => () => void): CallPlugin {
       }
       return { status: response.status, body: text }
     } finally {
+      clearTimeout(late)
       // After whoever waits for the reply has acted on it: only then can it be written down.
       setTimeout(done, 0)
     }

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { createServer as createHttpsServer } from 'node:https'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, connect } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
 import { selfSigned } from '../../node/certificate.ts'
 import { CleanUp, converse, echoTcp, freePorts, startClient } from './client-rig.ts'
@@ -13,7 +13,7 @@ afterEach(() => cleanUp.run())
 type Content = Record<string, unknown>
 
 /** A plugin that answers with what `answer` says; `asked` has every operation with its content. */
-async function startPlugin(answer: (op: string, content: Content) => object, isHttps = false) {
+async function startPlugin(answer: (op: string, content: Content) => object | Promise<object>, isHttps = false) {
   const asked: { op: string; content: Content; url: string; reqid: unknown }[] = []
   const onRequest = (request: IncomingMessage, response: ServerResponse): void => {
     let text = ''
@@ -23,7 +23,7 @@ async function startPlugin(answer: (op: string, content: Content) => object, isH
     request.on('end', () => {
       const { op, content } = JSON.parse(text)
       asked.push({ op, content, url: request.url ?? '', reqid: request.headers['x-frp-reqid'] })
-      response.end(JSON.stringify(answer(op, content)))
+      void Promise.resolve(answer(op, content)).then((reply) => response.end(JSON.stringify(reply)))
     })
   }
   const server = isHttps ? createHttpsServer(selfSigned(), onRequest) : createHttpServer(onRequest)
@@ -98,6 +98,25 @@ describe('server plugins of a relay', () => {
     expect((await converse(port, Buffer.from('hello'))).bytes.length).toBe(0)
     await relay.lines.waitFor('was rejected, err:members only')
     expect(client.lines.lines.join('')).not.toContain('start a new work connection')
+  })
+
+  it('do not hold a user who leaves before they answer, and no byte of one who waits is lost', async () => {
+    const [port = 0] = await freePorts(1)
+    const answers: (() => void)[] = []
+    const plugin = await startPlugin((op) => {
+      if (op !== 'NewUserConn') return { unchange: true }
+      return new Promise((resolve) => answers.push(() => resolve({ unchange: true })))
+    })
+    const { relay, client } = await startWith({ addr: `127.0.0.1:${plugin.port}` }, tcp(await echoTcp(cleanUp), port))
+    await client.lines.waitFor('start proxy success')
+    const { registry, joins } = relay.server.relay
+    const leaving = connect(port, '127.0.0.1')
+    const waiting = converse(port, Buffer.alloc(200_000, 7), { end: true })
+    await expect.poll(() => answers.length).toBe(2)
+    leaving.resetAndDestroy()
+    for (const answer of answers) answer()
+    expect((await waiting).bytes.length).toBe(200_000)
+    await expect.poll(() => [joins.size, registry.totals().connections]).toEqual([0, 0])
   })
 
   it('may have a certificate that nobody signed, unless tlsVerify is on', async () => {
