@@ -49,6 +49,17 @@ describe('addresses of users', () => {
     ).resolves.toContain('closed')
   })
 
+  it('are those that a trusted proxy tells of, for http', async () => {
+    const { vhostPort } = await startTunnel(cleanUp, {
+      relay: { edgefrp: { trustedProxies: ['127.0.0.1'], denyIPs: ['192.0.2.8'] } },
+      proxies: [web((await webServer(cleanUp, telling())).port)],
+    })
+    const from = async (ip: string) => (await ask(vhostPort, { headers: { ...HOST, 'X-Forwarded-For': ip } })).status
+    expect([await from('192.0.2.7'), await from('192.0.2.8'), await from('192.0.2.8, 127.0.0.1')]).toEqual([
+      200, 403, 403,
+    ])
+  })
+
   it('in metadata that are none refuse the proxy', async () => {
     const [bindPort = 0] = await freePorts(1)
     await startRelay(cleanUp, { bindPort })
