@@ -1,5 +1,5 @@
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
-import { rename, writeFile } from 'node:fs/promises'
+import { open, rename } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { FrpError, messageOf } from '../contract/errors.ts'
 import type { Deadline, Runtime } from '../contract/runtime.ts'
@@ -123,7 +123,14 @@ export class RegistryFile implements RegistryStore {
     const beside = `${this.path}.new`
     this.isDirty = false
     try {
-      await writeFile(beside, textOf(this.loadProxies(), this.loadClients()), { mode: 0o600 })
+      const file = await open(beside, 'w', 0o600)
+      try {
+        await file.writeFile(textOf(this.loadProxies(), this.loadClients()))
+        // Before it takes the name: else a power cut may leave the name with nothing behind it.
+        await file.sync()
+      } finally {
+        await file.close()
+      }
       await rename(beside, this.path)
       this.isFailing = false
     } catch (error) {
