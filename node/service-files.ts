@@ -19,7 +19,7 @@ export interface ServicePlan {
   uid: number
 }
 
-export type ServicePlatform = 'linux' | 'darwin' | 'win32'
+type ServicePlatform = 'linux' | 'darwin' | 'win32'
 
 /** A command and its arguments. */
 export type ServiceCommand = readonly [string, ...string[]]

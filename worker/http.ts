@@ -66,7 +66,7 @@ function comingBack(): OwnAnswer {
 }
 
 /** Where a user's request comes from, as the platform tells it. */
-export function addressOf(request: Request): string {
+function addressOf(request: Request): string {
   return request.headers.get('CF-Connecting-IP') ?? '127.0.0.1'
 }
 
