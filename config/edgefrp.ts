@@ -1,4 +1,5 @@
-import { anyTable, count, flag, list, strings, table, text } from './field.ts'
+import { count, flag, list, strings, table, text } from './field.ts'
+import { userField } from './users.ts'
 import { visitField } from './visits.ts'
 
 /**
@@ -63,10 +64,19 @@ export const edgefrpOfFrps = table({
   }),
   /** Addresses or CIDR blocks whose X-Forwarded-For is believed. */
   trustedProxies: strings(),
+  /** Addresses or CIDR blocks whose connections begin with a PROXY header (v1 or v2), on every TCP port of the relay. */
+  proxyProtocolFrom: strings(),
+  /** Where users of all proxies may come from, addresses or CIDR blocks; none allowed: from everywhere. */
+  allowIPs: strings(),
+  denyIPs: strings(),
+  /** A line of JSON for each visit of a user: `console`, or the path of a file; "": none. */
+  accessLog: table({ to: text(), /** Days that rotated files are kept. */ maxDays: count(3) }),
+  /** File that keeps clients and traffic over restarts; "": none. The edge has its own storage. */
+  stateFile: text(),
   /** Hubs on the edge beside the default one. */
   hubs: list(table({ name: text(), hosts: strings(), config: text() })),
   /** Names with tokens of their own. */
-  users: list(anyTable()),
+  users: list(userField),
   /** Whether `*` and whole domains may be registered as custom domains, as frp allows. */
   allowWildcard: flag(true),
 })

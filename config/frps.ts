@@ -1,9 +1,12 @@
+import { wrongBlock } from '../contract/ip-rules.ts'
 import { authFields, checkAuth, checkWebServer, logTable, quicTable, tlsFiles, webServerTable } from './both-ends.ts'
 import { edgefrpOfFrps } from './edgefrp.ts'
 import { flag, int, list, port, strings, type TableOf, table, text } from './field.ts'
 import { FRPS_NOT_BUILT, warningsOf } from './not-built.ts'
 import { checkOidcOfFrps } from './oidc-rules.ts'
+import type { Problems } from './problems.ts'
 import { type Context, newReading, objectOf } from './reading.ts'
+import { checkUsers } from './users.ts'
 
 /** frp: `server.go` of its plugins, the operations that exist. */
 const PLUGIN_OPS: readonly string[] = ['Login', 'NewProxy', 'CloseProxy', 'Ping', 'NewWorkConn', 'NewUserConn']
@@ -89,6 +92,8 @@ export function completeFrps(raw: unknown, context: Context = {}): Loaded<FrpsOp
     checkAuth(options.auth, ['auth'], context.allowUnsafe ?? [], problems)
     notes.push(...checkOidcOfFrps(options, context.fileName ?? '', problems))
     checkWebServer(options.webServer, problems)
+    checkAddresses(options.edgefrp, problems)
+    checkUsers(options.edgefrp.users, problems)
     options.httpPlugins.forEach((plugin, index) => {
       if (plugin.ops.every((op) => PLUGIN_OPS.includes(op))) return
       problems.add(
@@ -104,6 +109,15 @@ export function completeFrps(raw: unknown, context: Context = {}): Loaded<FrpsOp
   problems.throwIfAny()
   derive(options)
   return { options, warnings: [...notes, ...warningsOf(FRPS_NOT_BUILT, options, context.fileName)] }
+}
+
+function checkAddresses(edgefrp: FrpsOptions['edgefrp'], problems: Problems): void {
+  for (const key of ['trustedProxies', 'proxyProtocolFrom', 'allowIPs', 'denyIPs'] as const) {
+    edgefrp[key].forEach((block, index) => {
+      const wrong = wrongBlock(block)
+      if (wrong !== undefined) problems.add(['edgefrp', key, index], wrong)
+    })
+  }
 }
 
 /** Defaults that hang on another key. */

@@ -11,8 +11,6 @@ export interface NotBuilt<T> {
 export const FRPS_NOT_BUILT: readonly NotBuilt<FrpsOptions>[] = [
   { test: (o) => o.kcpBindPort > 0, text: 'kcpBindPort is not built yet: no KCP listener is opened' },
   { test: (o) => o.quicBindPort > 0, text: 'quicBindPort is not built yet: no QUIC listener is opened' },
-  { test: (o) => o.httpPlugins.length > 0, text: 'httpPlugins are not built yet: no plugin is called' },
-  { test: (o) => o.edgefrp.users.length > 0, text: 'edgefrp.users are not built yet: only auth.token is known' },
 ]
 
 export const FRPC_NOT_BUILT: readonly NotBuilt<FrpcOptions>[] = [

@@ -2,9 +2,11 @@ import { Command, CommanderError, Option } from 'commander'
 import type { FrpsOptions, Loaded } from '../config/load.ts'
 import { messageOf } from '../contract/errors.ts'
 import { VERSION } from '../contract/version.ts'
+import { SERVICE_ABOUT, serviceCommand } from '../node/service-command.ts'
 import { completionCommand } from './completion.ts'
 import { configOfFlags, type ReadOptions, readConfig } from './config-file.ts'
 import { CONFIG_FLAGS, goBool, normalizedArguments, optionsOfFlags } from './flags.ts'
+import { REMOTE_COMMANDS, runRemote } from './remote.ts'
 
 /** What the command line does to the world; tests lend their own. */
 export interface Cli {
@@ -15,7 +17,12 @@ export interface Cli {
   /** The default of `--edgefrp`. */
   env: Readonly<Record<string, string | undefined>>
   /** Runs a relay until it is told to stop; rejects when it cannot start. */
-  serve(loaded: Loaded<FrpsOptions>, configFile: string | undefined): Promise<void>
+  serve(
+    loaded: Loaded<FrpsOptions>,
+    configFile: string | undefined,
+    /** Reads the same file again; undefined: there is none. */
+    reread: (() => Loaded<FrpsOptions>) | undefined,
+  ): Promise<void>
 }
 
 /** Runs `frps args...`; the promise is the exit code of the process. */
@@ -34,9 +41,12 @@ export async function runCli(args: readonly string[], cli: Cli): Promise<number>
     if (isVersionAsked(program)) return cli.print(VERSION)
     try {
       const flags = commonOf(program, cli)
-      const loaded =
-        flags.config === '' ? configOfFlags(optionsOfFlags(givenOf(program)), flags) : readConfig(flags.config, flags)
-      await cli.serve(loaded, flags.config === '' ? undefined : flags.config)
+      if (flags.config === '') {
+        await cli.serve(configOfFlags(optionsOfFlags(givenOf(program)), flags), undefined, undefined)
+        return
+      }
+      const read = (): Loaded<FrpsOptions> => readConfig(flags.config, flags)
+      await cli.serve(read(), flags.config, read)
     } catch (error) {
       fail(error)
     }
@@ -54,6 +64,38 @@ export async function runCli(args: readonly string[], cli: Cli): Promise<number>
     }
   })
   prepare(verify, cli)
+  for (const [usage, about] of Object.entries(REMOTE_COMMANDS)) {
+    const command = program.command(usage).description(about)
+    command.action(async (name: unknown) => {
+      try {
+        const flags = commonOf(program, cli)
+        if (flags.config === '') return cli.print('frps: the configuration file is not specified')
+        const { options } = readConfig(flags.config, flags)
+        cli.print(await runRemote(command.name(), typeof name === 'string' ? name : '', options))
+      } catch (error) {
+        fail(error)
+      }
+    })
+    prepare(command, cli)
+  }
+  const service = program.command('service <action>').description(SERVICE_ABOUT)
+  service.option('--name <name>', 'name of the service, when there are several (default "frps")')
+  service.option('--print', 'show what would be written and run, and do nothing')
+  service.action((action: string) => {
+    try {
+      const flags = commonOf(program, cli)
+      // What is wrong with it is told now, not at the next start of the machine.
+      if (action === 'install' && flags.config !== '') readConfig(flags.config, flags)
+      const { name, print } = service.opts()
+      const call = { ...flags, action, name: String(name ?? ''), isPrinted: print === true }
+      const { output, exitCode: code } = serviceCommand({ ...call, program: 'frps' })
+      cli.print(output)
+      exitCode = code
+    } catch (error) {
+      fail(error)
+    }
+  })
+  prepare(service, cli)
   completionCommand(program, cli.print, (command) => prepare(command, cli))
   try {
     await program.parseAsync(normalizedArguments(args), { from: 'user' })

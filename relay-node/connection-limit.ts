@@ -19,7 +19,7 @@ export type Caller = 'client' | 'user'
  * word, and cannot open anything else either; so we stop before it, and say so.
  */
 export class ConnectionLimit {
-  private readonly max: number
+  private max: number
   private readonly runtime: Runtime
   private readonly log: Log
   private readonly sockets = new Set<Socket>()
@@ -31,6 +31,11 @@ export class ConnectionLimit {
     this.max = max
     this.runtime = runtime
     this.log = runtime.log
+  }
+
+  /** Another bound from now on; whoever is in stays. */
+  allow(max: number): void {
+    this.max = max
   }
 
   /** Counts the socket until it closes; false: there are too many, and it was closed. */

@@ -1,7 +1,8 @@
 import type { Server, Socket } from 'node:net'
 import type { FrpsOptions } from '../config/frps.ts'
+import { reloadedFrps } from '../config/reloaded.ts'
 import { FrpError, messageOf } from '../contract/errors.ts'
-import type { Runtime } from '../contract/runtime.ts'
+import type { Deadline, Runtime } from '../contract/runtime.ts'
 import { serverTls } from '../node/tls.ts'
 import type { WebListener } from '../node/web-listener.ts'
 import { GUESS_DELAY_MS, relayApp } from '../relay/api/app.ts'
@@ -9,8 +10,9 @@ import type { KeepAliveTimes } from '../relay/connection.ts'
 import { formatAddress, type Ports } from '../relay/ingress.ts'
 import type { Refusals } from '../relay/refusals.ts'
 import { Relay } from '../relay/relay.ts'
-import { addressesOf } from './addresses.ts'
+import { openAccessLog } from './access-log.ts'
 import { apiDoor } from './api-door.ts'
+import { Arrivals } from './arrivals.ts'
 import { clientAddress } from './client-address.ts'
 import { ConnectionLimit, maxConnections } from './connection-limit.ts'
 import { h2cDoor } from './h2c.ts'
@@ -18,7 +20,10 @@ import { acceptHttp, type HttpDoor } from './http-listener.ts'
 import { listenForNames, type NameListeners, sharesHttpsPort } from './https-sni.ts'
 import { listenTcp, portOf } from './listen.ts'
 import { notFoundPage } from './not-found-page.ts'
+import { callPlugin } from './plugin-call.ts'
 import { type Doors, PortMux } from './port-mux.ts'
+import { processFigures } from './process-figures.ts'
+import { RegistryFile } from './registry-file.ts'
 import { openSshGateway, type SshGateway } from './ssh/gateway.ts'
 import { openTcpPort, type UserPortOptions } from './tcp.ts'
 import { openUdpPort } from './udp.ts'
@@ -28,6 +33,8 @@ import { openWebServer } from './web-server.ts'
 const KEEP_ALIVE: KeepAliveTimes = { intervalMs: 10_000, timeoutMs: 5_000 }
 /** yamux ConnectionWriteTimeout, as in frp: what goes with an interval from the file. */
 const FRP_PING_TIMEOUT_MS = 10_000
+/** How often the traffic of running connections goes into `edgefrp.stateFile`. */
+const SAVE_INTERVAL_MS = 60_000
 /** How long clients may take to read that the relay is closing. */
 const CLOSE_MS = 500
 
@@ -44,6 +51,8 @@ export interface RunningServer {
   readonly webServerPort: number | undefined
   /** Undefined: there is no gateway for `ssh -R`. */
   readonly sshPort: number | undefined
+  /** Goes on with what of `options` can change while it runs; returns the keys that differ and cannot. */
+  reload(options: FrpsOptions): string[]
   /** Stops listening, ends all connections; resolves when the last one is gone, at the latest after half a second. */
   close(): Promise<void>
 }
@@ -55,11 +64,21 @@ export interface RunningServer {
 export async function startServer(options: FrpsOptions, runtime: Runtime): Promise<RunningServer> {
   const { log } = runtime
   const limit = new ConnectionLimit(maxConnections(options.edgefrp.limits.maxConnections), runtime)
+  const arrivals = new Arrivals({
+    runtime,
+    limit,
+    report: (ip, why) => relay.refusals.report(ip, why),
+    proxyProtocolFrom: options.edgefrp.proxyProtocolFrom,
+    headerTimeoutMs: options.edgefrp.limits.headerTimeoutSeconds * 1000,
+  })
+  const access = openAccessLog(options.edgefrp.accessLog)
+  const { stateFile } = options.edgefrp
+  const state = stateFile === '' ? undefined : new RegistryFile(stateFile, runtime)
   const userPort: UserPortOptions = {
     runtime,
     address: options.proxyBindAddr,
     keepAliveSeconds: options.transport.tcpKeepalive,
-    limit,
+    arrivals,
   }
   const relay = new Relay({
     runtime,
@@ -68,8 +87,13 @@ export async function startServer(options: FrpsOptions, runtime: Runtime): Promi
     get: (url, init) => fetch(url, init),
     keepAlive: keepAliveOf(options),
     notFoundPage: notFoundPage(options.custom404Page, log),
+    callPlugin,
+    processFigures,
+    accessLog: access?.log,
+    ...(state === undefined ? {} : { registryStore: state }),
   })
-  const listeners = new Listeners(options, runtime, limit, relay.refusals)
+  for (const { name } of options.httpPlugins) log.info(`plugin [${name}] has been registered`)
+  const listeners = new Listeners(options, runtime, arrivals, relay.refusals)
   const { bindAddr, bindPort, proxyBindAddr, vhostHTTPPort } = options
   const isShared = vhostHTTPPort > 0 && vhostHTTPPort === bindPort && bindAddr === proxyBindAddr
   const isHttpsShared = sharesHttpsPort(options)
@@ -82,6 +106,7 @@ export async function startServer(options: FrpsOptions, runtime: Runtime): Promi
   let names: NameListeners | undefined
   let web: WebListener | undefined
   let ssh: SshGateway | undefined
+  let saving: Deadline | undefined
   try {
     const bound = await listeners.open({
       error: 'create server listener error',
@@ -102,6 +127,7 @@ export async function startServer(options: FrpsOptions, runtime: Runtime): Promi
     }
     void relay.prepare()
     if (options.webServer.port > 0) web = await openWebServer(relay, runtime)
+    if (state !== undefined) saving = saveNowAndThen(relay, runtime)
     return {
       relay,
       bindPort: bound,
@@ -110,11 +136,20 @@ export async function startServer(options: FrpsOptions, runtime: Runtime): Promi
       tcpmuxPort: names.tcpmux?.port,
       webServerPort: web?.port,
       sshPort: ssh?.port,
-      close: () => {
+      reload(next) {
+        const { options: merged, left } = reloadedFrps(relay.options, next)
+        relay.reload(merged)
+        limit.allow(maxConnections(merged.edgefrp.limits.maxConnections))
+        return left
+      },
+      close: async () => {
         ssh?.close()
         names?.close()
         web?.close()
-        return closeAll(listeners, relay, limit)
+        saving?.cancel()
+        await closeAll(listeners, relay, limit)
+        await state?.close()
+        await access?.close()
       },
     }
   } catch (error) {
@@ -139,15 +174,15 @@ interface Listener {
 class Listeners {
   private readonly options: FrpsOptions
   private readonly runtime: Runtime
-  private readonly limit: ConnectionLimit
+  private readonly arrivals: Arrivals
   private readonly refusals: Refusals
   private readonly tls: ReturnType<typeof serverTls>
   private readonly servers: Server[] = []
 
-  constructor(options: FrpsOptions, runtime: Runtime, limit: ConnectionLimit, refusals: Refusals) {
+  constructor(options: FrpsOptions, runtime: Runtime, arrivals: Arrivals, refusals: Refusals) {
     this.options = options
     this.runtime = runtime
-    this.limit = limit
+    this.arrivals = arrivals
     this.refusals = refusals
     this.tls = serverTls(options.transport.tls)
   }
@@ -169,10 +204,12 @@ class Listeners {
       refusals: this.refusals,
     })
     const onConnection = (socket: Socket): void => {
-      if (!this.limit.admit(socket, isForClients ? 'client' : 'user')) return
-      const addresses = addressesOf(socket)
-      if (addresses === undefined) socket.destroy()
-      else mux.accept(socket, addresses)
+      this.arrivals.admit(socket, isForClients ? 'client' : 'user', (taken, addresses, head) => {
+        if (head !== undefined) taken.unshift(head)
+        mux.accept(taken, addresses)
+        // It was read before, up to the end of a PROXY header.
+        if (taken.isPaused()) taken.resume()
+      })
     }
     try {
       const server = await listenTcp({
@@ -197,7 +234,8 @@ class Listeners {
 function doorsOf(relay: Relay, options: FrpsOptions, runtime: Runtime): Doors {
   const app = relayApp(relay, runtime, GUESS_DELAY_MS)
   const api = apiDoor(app)
-  const http: HttpDoor = { relay, scheme: 'http', api: app.fetch }
+  const clientIp = clientAddress(options.edgefrp.trustedProxies)
+  const http: HttpDoor = { relay, scheme: 'http', clientIp, api: app.fetch }
   const { httpHeadBytes: bytes, httpFields: fields } = options.edgefrp.limits
   const h2c = h2cDoor({ runtime, headLimits: { bytes, fields }, serve: (user, from) => acceptHttp(http, user, from) })
   return {
@@ -205,7 +243,7 @@ function doorsOf(relay: Relay, options: FrpsOptions, runtime: Runtime): Doors {
     vhost: (user, addresses, head) => acceptHttp(http, user, addresses, head),
     h2c: (socket, addresses, head) => h2c.accept(socket, head, addresses),
     api: (socket, head) => api.accept(socket, head),
-    clientIp: clientAddress(options.edgefrp.trustedProxies),
+    clientIp,
   }
 }
 
@@ -220,6 +258,17 @@ function userPorts(options: UserPortOptions): Ports {
 function keepAliveOf(options: FrpsOptions): KeepAliveTimes {
   if (!options.given.has('transport.tcpMuxKeepaliveInterval')) return KEEP_ALIVE
   return { intervalMs: options.transport.tcpMuxKeepaliveInterval * 1000, timeoutMs: FRP_PING_TIMEOUT_MS }
+}
+
+/** Traffic of connections that run; what a crash costs. */
+function saveNowAndThen(relay: Relay, runtime: Runtime): Deadline {
+  let next: Deadline
+  const again = (): void => {
+    relay.registry.save(SAVE_INTERVAL_MS)
+    next = runtime.after(SAVE_INTERVAL_MS, again)
+  }
+  next = runtime.after(SAVE_INTERVAL_MS, again)
+  return { cancel: () => next.cancel() }
 }
 
 async function closeAll(listeners: Listeners, relay: Relay, limit: ConnectionLimit): Promise<void> {

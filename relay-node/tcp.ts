@@ -3,9 +3,9 @@ import { messageOf } from '../contract/errors.ts'
 import type { Runtime } from '../contract/runtime.ts'
 import { socketStream } from '../node/socket.ts'
 import type { ByteStream } from '../protocol/stream/byte-stream.ts'
+import { prefixed } from '../protocol/stream/prefixed.ts'
 import type { Addresses, PortListener } from '../relay/ingress.ts'
-import { addressesOf } from './addresses.ts'
-import type { ConnectionLimit } from './connection-limit.ts'
+import type { Arrivals } from './arrivals.ts'
 import { listenTcp, portOf } from './listen.ts'
 
 export interface UserPortOptions {
@@ -14,7 +14,7 @@ export interface UserPortOptions {
   address: string
   /** frp's tcpKeepalive in seconds; negative: none. */
   keepAliveSeconds: number
-  limit: ConnectionLimit
+  arrivals: Arrivals
 }
 
 /** Opens a TCP port for users; closing it stops listening at once, and running connections live on. */
@@ -23,17 +23,12 @@ export async function openTcpPort(
   onUser: (user: ByteStream, addresses: Addresses) => void,
   options: UserPortOptions,
 ): Promise<PortListener> {
-  const { limit } = options
+  const { arrivals } = options
   const { log } = options.runtime
-  const accept = (socket: Socket): void => {
-    if (!limit.admit(socket, 'user')) return
-    const addresses = addressesOf(socket)
-    if (addresses === undefined) {
-      socket.destroy()
-      return
-    }
+  const take = (socket: Socket, addresses: Addresses, head: Uint8Array | undefined): void => {
     try {
-      onUser(socketStream(socket), addresses)
+      const user = socketStream(socket)
+      onUser(head === undefined ? user : prefixed(user, head), addresses)
     } catch (error) {
       log.error(`user connection [${addresses.sourceIp}] on port ${port}: ${messageOf(error)}`)
       socket.destroy()
@@ -43,7 +38,7 @@ export async function openTcpPort(
     address: options.address,
     port,
     keepAliveSeconds: options.keepAliveSeconds,
-    onConnection: accept,
+    onConnection: (socket) => arrivals.admit(socket, 'user', take),
     onError: (error) => log.warn(`tcp port ${port}: ${error.message}`),
   })
   return { port: portOf(server), close: () => server.close() }

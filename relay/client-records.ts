@@ -50,7 +50,7 @@ export class ClientRecords {
 
   /** `isRevived`: it goes on after sleep. */
   joined(control: Control, isRevived = false): void {
-    const key = keyOf(control)
+    const key = clientKeyOf(control)
     const known = this.byKey.get(key)
     const firstConnectedMs = (known?.record ?? this.offline.get(key))?.firstConnectedMs ?? control.state.loggedInMs
     this.offline.delete(key)
@@ -62,7 +62,7 @@ export class ClientRecords {
   }
 
   left(control: Control): void {
-    const key = keyOf(control)
+    const key = clientKeyOf(control)
     const entry = this.byKey.get(key)
     if (entry === undefined || !entry.controls.delete(control)) return
     const rest = [...entry.controls].at(-1)
@@ -109,7 +109,8 @@ export function clientIdOf(control: Control): string {
   return control.state.login.client_id === '' ? control.state.publicId : control.state.login.client_id
 }
 
-function keyOf(control: Control): string {
+/** `user.id` of a client that is on line, or the id alone. */
+export function clientKeyOf(control: Control): string {
   const id = clientIdOf(control)
   return control.user === '' ? id : `${control.user}.${id}`
 }

@@ -22,6 +22,7 @@ import { clientText, endText, lineText } from './error-text.ts'
 import type { NatHolePeer, Rendezvous } from './nathole/rendezvous.ts'
 import { ProxySet, type ProxySetOptions } from './proxy-set.ts'
 import type { SavedControl } from './saved.ts'
+import type { PluginUser, ServerPlugins } from './server-plugins.ts'
 import { onVerdict } from './verdict.ts'
 import { WorkConnPool } from './work-conn-pool.ts'
 
@@ -61,7 +62,8 @@ export interface ControlOptions {
   userConnTimeoutMs: number
   /** detailedErrorsToClient: false replaces error texts by their summary. */
   isDetailed: boolean
-  proxies: Omit<ProxySetOptions, 'control' | 'pool' | 'log' | 'onRoom'>
+  proxies: Omit<ProxySetOptions, 'control' | 'pool' | 'log' | 'onRoom' | 'plugins'>
+  plugins: ServerPlugins
   /** The first valid encrypted message came: the client has the token. */
   onProved: (control: Control) => void
   onClose: (control: Control, error: Error | undefined) => void
@@ -77,6 +79,8 @@ export class Control {
   readonly proxies: ProxySet
   readonly log: Log
   readonly connection: Connection
+  /** What let it in. */
+  readonly verifier: Verifier
   private readonly options: ControlOptions
   private channel: MessageChannel | undefined
   private cipher: ControlCipher | undefined
@@ -94,6 +98,7 @@ export class Control {
   constructor(state: ControlState, options: ControlOptions) {
     this.state = state
     this.options = options
+    this.verifier = options.verifier
     this.connection = options.connection
     this.log = options.log.child(state.publicId)
     this.pool = new WorkConnPool({
@@ -106,6 +111,7 @@ export class Control {
       ...options.proxies,
       control: this,
       pool: this.pool,
+      plugins: options.plugins,
       log: this.log,
       onRoom: () => this.channel?.resume(),
     })
@@ -114,6 +120,12 @@ export class Control {
   /** The name that frp puts before the names of proxies: none, or `user`. */
   get user(): string {
     return this.state.login.user
+  }
+
+  /** As server plugins know it. */
+  get pluginUser(): PluginUser {
+    const { login, runId } = this.state
+    return { user: login.user, metas: login.metas, run_id: runId }
   }
 
   has(feature: string): boolean {
@@ -205,14 +217,18 @@ export class Control {
 
   private onNewProxy(message: NewProxy): void {
     // A name that is too long is refused, and neither answer nor line needs all of it.
-    const name = message.proxy_name.slice(0, this.options.proxies.maxNameLength)
-    const type = message.proxy_type.slice(0, MAX_TYPE_LENGTH)
+    const shown = (asked: NewProxy): { name: string; type: string } => ({
+      name: asked.proxy_name.slice(0, this.options.proxies.bounds().maxNameLength),
+      type: asked.proxy_type.slice(0, MAX_TYPE_LENGTH),
+    })
     this.proxies.register(message).then(
-      (remoteAddr) => {
+      ({ message: asked, remoteAddr }) => {
+        const { name, type } = shown(asked)
         this.log.info(`new proxy [${name}] type [${type}] success`)
         this.send({ type: 'NewProxyResp', proxy_name: name, remote_addr: remoteAddr })
       },
       (error: unknown) => {
+        const { name, type } = shown(message)
         this.log.warn(`new proxy [${name}] type [${type}] error: ${lineText(error)}`)
         const text = this.options.isDetailed ? clientText(error) : `new proxy [${name}] error`
         this.send({ type: 'NewProxyResp', proxy_name: name, error: text })
@@ -225,10 +241,10 @@ export class Control {
   }
 
   private onPing(ping: Ping): void {
-    const { runtime, verifier, isDetailed } = this.options
+    const { runtime, isDetailed } = this.options
     onVerdict(
       runtime,
-      () => verifier.verifyPing(ping, this.state.principal),
+      () => this.verifyPing(ping),
       () => {
         this.state.lastPingMs = runtime.monotonicMs()
         this.send({ type: 'Pong' })
@@ -238,6 +254,14 @@ export class Control {
         this.send({ type: 'Pong', error: isDetailed ? clientText(error) : 'invalid ping' })
       },
     )
+  }
+
+  private verifyPing(ping: Ping): undefined | Promise<void> {
+    const { plugins } = this.options
+    const { verifier } = this
+    const { principal } = this.state
+    if (!plugins.has('Ping')) return verifier.verifyPing(ping, principal)
+    return plugins.ping(this.pluginUser, ping).then((changed) => verifier.verifyPing(changed, principal))
   }
 
   private watchHeartbeat(): void {

@@ -18,7 +18,7 @@ export interface HttpIngressOptions {
 }
 
 /** Where a request goes, or what the relay answers by itself. */
-export type HttpDecision = { target: HttpTarget } | { answer: OwnAnswer }
+export type HttpDecision = { target: HttpTarget } | { target: HttpTarget | undefined; answer: OwnAnswer }
 
 /** The door for users' HTTP requests, on any runtime: who is asked for, and may they in. */
 export class HttpIngress {
@@ -34,15 +34,19 @@ export class HttpIngress {
     this.responseTimeoutMs = options.responseTimeoutMs
   }
 
-  /** Finds the proxy of a request and checks its password. Undefined: there is none, answer `notFound`. */
-  decide(head: RequestHead): HttpDecision | undefined {
+  /** Finds the proxy of a request of a user at `ip`, and checks address and password. Undefined: there is none, answer `notFound`. */
+  decide(head: RequestHead, ip: string): HttpDecision | undefined {
     const host = canonicalHost(head.authority)
     if (host === undefined) return undefined
     this.options.sleepers.wake(hostCandidates(host).map((candidate) => `http:${candidate} `))
     const target = this.options.routes.table.find(host, head.path, routeUserOf(head))
     if (target === undefined) return undefined
+    const refusal = target.workConns.refuses(ip)
+    if (refusal !== undefined) {
+      return { target, answer: ownAnswer(403, 'Forbidden', `${refusal.message}\n`, ['edgefrp-error', refusal.code]) }
+    }
     const answer = refuseByPassword(head, target.message, this.crypto)
-    return answer === undefined ? { target } : { answer }
+    return answer === undefined ? { target } : { target, answer }
   }
 
   /** frp answers 404 for a name that leads nowhere, and for a service that does not answer; a full relay says 503. */

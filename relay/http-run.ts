@@ -4,6 +4,7 @@ import { type BodyFraming, BodyReader, requestFraming } from '../protocol/http1/
 import { Exchange, type ExchangeHandler } from '../protocol/http1/exchange.ts'
 import { normalizeFraming, type RequestHead, type ResponseHead, serializeResponseHead } from '../protocol/http1/head.ts'
 import type { ByteStream } from '../protocol/stream/byte-stream.ts'
+import type { Visit } from './access-log.ts'
 import { applyRequestRules, applyResponseRules } from './http-rules.ts'
 import type { HttpTarget } from './http-target.ts'
 import type { HttpUser } from './http-user.ts'
@@ -16,6 +17,7 @@ export class HttpRun implements ExchangeHandler {
   private readonly user: HttpUser
   private readonly head: RequestHead
   private readonly target: HttpTarget | undefined
+  private readonly visit: Visit | undefined
   private readonly body: BodyReader
   private exchange: Exchange | undefined
   private connecting: Deadline | undefined
@@ -28,10 +30,11 @@ export class HttpRun implements ExchangeHandler {
   private closesAfter = false
   private isCounted = false
 
-  constructor(user: HttpUser, head: RequestHead, target: HttpTarget | undefined) {
+  constructor(user: HttpUser, head: RequestHead, target: HttpTarget | undefined, visit?: Visit) {
     this.user = user
     this.head = head
     this.target = target
+    this.visit = visit
     this.body = new BodyReader(requestFraming(head), 'HTTP_BAD_REQUEST')
   }
 
@@ -82,8 +85,9 @@ export class HttpRun implements ExchangeHandler {
   /** The user is gone. */
   abort(error?: Error): void {
     this.connecting?.cancel()
-    this.exchange?.destroy(error ?? new FrpError('STREAM_ABORTED', 'the user closed the connection'))
-    this.done()
+    const reason = error ?? new FrpError('STREAM_ABORTED', 'the user closed the connection')
+    this.exchange?.destroy(reason)
+    this.done(reason)
   }
 
   /** The user took the piece of the body that was on loan. */
@@ -101,6 +105,7 @@ export class HttpRun implements ExchangeHandler {
 
   onHead(head: ResponseHead, framing: BodyFraming): void {
     this.hasAnswer = true
+    this.answered(head.status)
     this.deadline?.cancel()
     if (head.status === 101 || (this.head.method === 'CONNECT' && head.status < 300)) return
     const { fields } = head
@@ -147,7 +152,7 @@ export class HttpRun implements ExchangeHandler {
     stream.pause()
     user.whenWritten(() => {
       user.leave()
-      target.workConns.joinUpgraded(user.user, stream, rest, () => this.done())
+      target.workConns.joinUpgraded(user.user, stream, rest, () => this.done(), this.visit)
       user.user.resume()
       stream.resume()
     })
@@ -210,6 +215,7 @@ export class HttpRun implements ExchangeHandler {
   private timedOut(): void {
     this.connecting?.cancel()
     this.exchange?.destroy(new FrpError('TIMEOUT', 'no response head in time'))
+    this.answered(504)
     if (this.done()) this.user.answer(this.head, this.user.options.ingress.timedOut(), this.body.isDone)
   }
 
@@ -220,7 +226,8 @@ export class HttpRun implements ExchangeHandler {
       this.broken(error)
       return
     }
-    if (!this.done()) return
+    this.answered(error?.code === 'LIMIT' ? 503 : 404)
+    if (!this.done(error)) return
     const { user, head } = this
     user.options.ingress.notFound(error).then(
       (answer) => user.answer(head, answer, this.body.isDone),
@@ -232,13 +239,19 @@ export class HttpRun implements ExchangeHandler {
   private broken(error: FrpError | undefined): void {
     this.connecting?.cancel()
     this.exchange?.destroy(error)
-    this.done()
+    this.done(error)
     this.user.user.destroy(error)
   }
 
-  private done(): boolean {
+  /** For the access log. */
+  private answered(status: number): void {
+    if (this.visit !== undefined) this.visit.status = status
+  }
+
+  private done(error?: Error): boolean {
     if (this.isOver) return false
     this.isOver = true
+    this.visit?.end(error?.message)
     this.deadline?.cancel()
     if (this.isCounted && this.target !== undefined) this.target.workConns.stats.connections -= 1
     return true
@@ -246,9 +259,11 @@ export class HttpRun implements ExchangeHandler {
 
   private countIn(bytes: number): void {
     if (this.target !== undefined) this.target.workConns.stats.traffic.forward += bytes
+    if (this.visit !== undefined) this.visit.bytesIn += bytes
   }
 
   private countOut(bytes: number): void {
     if (this.target !== undefined) this.target.workConns.stats.traffic.backward += bytes
+    if (this.visit !== undefined) this.visit.bytesOut += bytes
   }
 }

@@ -1,7 +1,9 @@
 import type { FrpError } from '../contract/errors.ts'
 import type { Deadline, Log, Runtime } from '../contract/runtime.ts'
 import type { NewProxy } from '../protocol/frp/messages.ts'
+import type { RequestHead } from '../protocol/http1/head.ts'
 import type { ByteStream, StreamHandler } from '../protocol/stream/byte-stream.ts'
+import type { Visit } from './access-log.ts'
 import type { Addresses } from './ingress.ts'
 import type { WorkConns } from './proxy.ts'
 
@@ -51,6 +53,17 @@ export class HttpTarget {
       return NOTHING
     }
     return this.workConns.open(user, (stream, error) => taker(stream, false, error))
+  }
+
+  /** A request that begins; undefined: visits are not written down. */
+  visit(head: RequestHead, ip: string, port: number): Visit | undefined {
+    const userAgent = head.fields.get('User-Agent')
+    return this.workConns.access?.begin(ip, port, {
+      method: head.method,
+      host: head.authority,
+      path: head.path,
+      ...(userAgent === undefined ? {} : { userAgent }),
+    })
   }
 
   /** Takes back a connection whose last exchange ended exactly. */

@@ -21,6 +21,8 @@ export const RESERVED_PREFIX = '/~!frp'
 export interface HttpUserOptions {
   ingress: HttpIngress
   addresses: Addresses
+  /** The user's address that a trusted proxy in front tells of; else what is given. */
+  clientIp: (fields: Fields, ip: string) => string
   scheme: 'http' | 'https'
   headLimits: HeadLimits
   /** From the first byte to the end of a head. */
@@ -201,7 +203,9 @@ export class HttpUser implements StreamHandler {
       return
     }
     const { ingress } = this.options
-    const decision = ingress.decide(head)
+    const { addresses, clientIp } = this.options
+    const ip = clientIp(head.fields, addresses.sourceIp)
+    const decision = ingress.decide(head, ip)
     if (decision === undefined) {
       this.run = HttpRun.answering(this, head)
       ingress.notFound().then(
@@ -210,9 +214,12 @@ export class HttpUser implements StreamHandler {
       )
     } else if ('answer' in decision) {
       this.run = HttpRun.answering(this, head)
+      const visit = decision.target?.visit(head, ip, addresses.sourcePort)
+      if (visit !== undefined) visit.status = decision.answer.status
+      visit?.end()
       this.answer(head, decision.answer, !hasBody(head))
     } else {
-      const run = new HttpRun(this, head, decision.target)
+      const run = new HttpRun(this, head, decision.target, decision.target.visit(head, ip, addresses.sourcePort))
       this.run = run
       run.start()
     }

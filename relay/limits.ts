@@ -22,6 +22,11 @@ export const MAX_WAITING_MESSAGES = 64
 /** frp: annotations of one proxy (pkg/config/v1/validation). */
 export const MAX_ANNOTATION_BYTES = 262_144
 
+/** frp waits for a plugin for ever; a client gives up after 10 s, and what waits here holds up its other proxies. */
+export const CALL_PLUGIN_MS = 60_000
+/** frp reads whatever comes; the largest message of frp has 10 KiB. */
+export const MAX_PLUGIN_REPLY_BYTES = 1024 * 1024
+
 /** frp pkg/proto/udp: queue of datagrams that wait for the work connection. */
 export const MAX_UDP_QUEUE = 1_024
 /** frp server/proxy/udp.go: a work connection without any message for this long is closed. */

@@ -3,12 +3,13 @@ import { FrpError, messageOf } from '../contract/errors.ts'
 import type { Runtime } from '../contract/runtime.ts'
 import { FRP_VERSION } from '../contract/version.ts'
 import { AeadStream } from '../protocol/frp/aead.ts'
-import { CipherStream, deriveKey, encrypt } from '../protocol/frp/cipher.ts'
+import { CipherStream, encrypt } from '../protocol/frp/cipher.ts'
 import type { WireProtocol } from '../protocol/frp/codec.ts'
 import type { MessageChannel } from '../protocol/frp/message-channel.ts'
 import type { Login } from '../protocol/frp/messages.ts'
 import type { ByteStream } from '../protocol/stream/byte-stream.ts'
 import { prefixed } from '../protocol/stream/prefixed.ts'
+import type { Accounts } from './accounts.ts'
 import { ALWAYS_PASS, type Principal, type Verifier } from './auth.ts'
 import type { Connection, OpenedStream } from './connection.ts'
 import { Control, type ControlCipher, type ControlOptions, type ControlState } from './control.ts'
@@ -19,21 +20,31 @@ import { LoginQueue } from './login-queue.ts'
 import type { Registry } from './registry.ts'
 import { newRunId, publicIdOf } from './run-id.ts'
 import type { SavedControl } from './saved.ts'
+import type { ServerPlugins } from './server-plugins.ts'
 import type { Sleepers } from './sleepers.ts'
 import { onVerdict } from './verdict.ts'
 
 export interface LoginDoorOptions {
   runtime: Runtime
   options: FrpsOptions
-  verifier: Verifier
+  /** Who may log in; a session keeps the one that let it in. */
+  accounts: Accounts
   guard: LoginGuard
   registry: Registry
   sleepers: Sleepers
+  plugins: ServerPlugins
   /** What this relay speaks beyond frp. */
   features: readonly string[]
-  proxies: ControlOptions['proxies']
+  proxies: Omit<ControlOptions['proxies'], 'accounts' | 'key'>
   /** The token is right; the login may still have to wait. */
   onVerified: (connection: Connection) => void
+}
+
+/** A login that was let in. */
+interface Identified {
+  /** As plugins have changed it. */
+  asked: Login
+  principal: Principal
 }
 
 /** Lets clients in: Login, its answer, and who owns a run id when two claim it. */
@@ -41,7 +52,8 @@ export class LoginDoor {
   private readonly options: LoginDoorOptions
   private readonly runtime: Runtime
   private readonly queue: LoginQueue
-  private readonly key: Uint8Array
+  private config: FrpsOptions
+  private accounts: Accounts
   /** The control that owns a run id; a provisional newcomer is not in here. */
   private readonly byRunId = new Map<string, Control>()
   private readonly takenOverMs = new Map<string, number>()
@@ -49,12 +61,16 @@ export class LoginDoor {
   constructor(options: LoginDoorOptions) {
     this.options = options
     this.runtime = options.runtime
+    this.config = options.options
+    this.accounts = options.accounts
     this.queue = new LoginQueue(options.runtime, options.options.edgefrp.limits.loginsPerSecond)
-    this.key = deriveKey(options.runtime.crypto, this.token)
   }
 
-  private get token(): string {
-    return this.options.options.auth.token
+  /** Who may log in from now on, as `accountsAfter` makes it of who may now. */
+  reload(options: FrpsOptions, accountsAfter: (before: Accounts) => Accounts): void {
+    this.config = options
+    this.accounts = accountsAfter(this.accounts)
+    this.queue.perSecond = options.edgefrp.limits.loginsPerSecond
   }
 
   get clientCount(): number {
@@ -67,6 +83,7 @@ export class LoginDoor {
     return this.byRunId.get(runId)
   }
 
+  /** frp: plugins are asked before the token is looked at, and may change the login. */
   open(connection: Connection, login: Login, opened: OpenedStream): void {
     onVerdict(
       this.runtime,
@@ -76,9 +93,9 @@ export class LoginDoor {
         }
         this.checkFirst(connection)
         this.checkNames(login)
-        return this.verifierOf(connection).verifyLogin(login)
+        return this.identify(connection, login)
       },
-      (principal) => {
+      ({ asked, principal }) => {
         // It may have been asked for elsewhere, and time went by.
         if (!connection.isOpen) return
         this.checkFirst(connection)
@@ -86,19 +103,36 @@ export class LoginDoor {
         this.options.onVerified(connection)
         this.queue.enter(
           () => connection.isOpen,
-          () => this.enter(connection, opened, login, principal),
+          () => this.enter(connection, opened, asked, principal),
         )
       },
       (error) => this.refuse(connection, opened.channel, error),
     )
   }
 
+  /** Who it is, and what is asked for: plugins come before the token, and may change the login. */
+  private identify(connection: Connection, login: Login): Identified | Promise<Identified> {
+    const { plugins } = this.options
+    const { peer } = connection
+    const verifier = this.verifierOf(connection)
+    const verify = (asked: Login): Identified | Promise<Identified> => {
+      const principal = verifier.verifyLogin(asked)
+      if (principal instanceof Promise) return principal.then((found) => ({ asked, principal: found }))
+      return { asked, principal }
+    }
+    if (!plugins.has('Login')) return verify(login)
+    return plugins.login(login, formatAddress(peer.ip, peer.port)).then((changed) => {
+      this.checkNames(changed)
+      return verify(changed)
+    })
+  }
+
   /** Goes on with a client after sleep. */
   revive(connection: Connection, saved: SavedControl, stream: ByteStream): Control {
-    const control = new Control(saved.state, this.controlOptions(connection))
+    const control = new Control(saved.state, this.controlOptions(connection, saved.state.principal))
     if (!saved.state.isProvisional) this.byRunId.set(saved.state.runId, control)
     this.options.registry.clientJoined(control, true)
-    control.revive(this.revivedCipher(stream, saved), saved)
+    control.revive(this.revivedCipher(stream, control, saved), saved)
     return control
   }
 
@@ -117,7 +151,7 @@ export class LoginDoor {
         `hostname [${login.hostname}] os [${login.os}] arch [${login.arch}]`,
     )
     const state = this.newState(login, principal, opened.wire)
-    const control = new Control(state, this.controlOptions(connection))
+    const control = new Control(state, this.controlOptions(connection, principal))
     connection.control = control
     connection.accepted()
     if (!state.isProvisional) this.byRunId.set(state.runId, control)
@@ -129,22 +163,24 @@ export class LoginDoor {
       edgefrp: { v: 1, features: [...this.options.features] },
     })
     const { stream, head } = channel.detach()
-    control.start(this.cipher(prefixed(stream, head), opened))
+    control.start(this.cipher(prefixed(stream, head), control, opened))
   }
 
-  /** What encrypts the messages after LoginResp. */
-  private cipher(stream: ByteStream, { suite }: OpenedStream): ControlCipher {
+  /** What encrypts the messages after LoginResp: it comes from the token that was used. */
+  private cipher(stream: ByteStream, { state }: Control, { suite }: OpenedStream): ControlCipher {
     const { crypto } = this.runtime
+    const { accounts } = this
     return suite === undefined
-      ? encrypt(stream, this.key, crypto)
-      : new AeadStream(stream, suite, this.token, 'server', crypto)
+      ? encrypt(stream, accounts.keyOf(state.principal), crypto)
+      : new AeadStream(stream, suite, accounts.tokenOf(state.principal), 'server', crypto)
   }
 
-  private revivedCipher(stream: ByteStream, { state, cipher }: SavedControl): ControlCipher {
+  private revivedCipher(stream: ByteStream, { state }: Control, { cipher }: SavedControl): ControlCipher {
     const { crypto } = this.runtime
+    const { accounts } = this
     return state.wireProtocol === 'v2'
-      ? AeadStream.restore(stream, this.token, 'server', crypto, cipher)
-      : CipherStream.restore(stream, this.key, crypto, cipher)
+      ? AeadStream.restore(stream, accounts.tokenOf(state.principal), 'server', crypto, cipher)
+      : CipherStream.restore(stream, accounts.keyOf(state.principal), crypto, cipher)
   }
 
   private refuse(connection: Connection, channel: MessageChannel, error: unknown): void {
@@ -158,7 +194,7 @@ export class LoginDoor {
       connection.close(new FrpError('LOGIN_THROTTLED', `too many failed logins from ${ip}`))
       return
     }
-    const text = this.options.options.detailedErrorsToClient ? messageOf(error) : 'register control error'
+    const text = this.config.detailedErrorsToClient ? messageOf(error) : 'register control error'
     channel.send({ type: 'LoginResp', version: FRP_VERSION, error: text })
     channel.end()
   }
@@ -168,7 +204,7 @@ export class LoginDoor {
   }
 
   private checkNames(login: Login): void {
-    const max = this.options.options.edgefrp.limits.maxNameLength
+    const max = this.config.edgefrp.limits.maxNameLength
     for (const field of ['user', 'client_id', 'run_id'] as const) {
       const { length } = login[field]
       if (length > max) throw new FrpError('LIMIT', `${field} has ${length} characters, the limit is ${max}`)
@@ -204,7 +240,7 @@ export class LoginDoor {
       principal,
       login,
       wireProtocol,
-      poolCount: Math.max(0, Math.min(login.pool_count, this.options.options.transport.maxPoolCount)),
+      poolCount: Math.max(0, Math.min(login.pool_count, this.config.transport.maxPoolCount)),
       features: (login.edgefrp?.features ?? []).filter((feature) => this.options.features.includes(feature)),
       loggedInMs: this.runtime.nowMs(),
       lastPingMs: this.runtime.monotonicMs(),
@@ -240,11 +276,11 @@ export class LoginDoor {
   }
 
   private verifierOf({ peer }: Connection): Verifier {
-    return peer.alwaysAuthPass === true ? ALWAYS_PASS : this.options.verifier
+    return peer.alwaysAuthPass === true ? ALWAYS_PASS : this.accounts
   }
 
-  private controlOptions(connection: Connection): ControlOptions {
-    const { options } = this.options
+  private controlOptions(connection: Connection, principal: Principal): ControlOptions {
+    const { config: options, accounts } = this
     const heartbeatSeconds = options.transport.heartbeatTimeout
     return {
       runtime: this.runtime,
@@ -254,7 +290,8 @@ export class LoginDoor {
       heartbeatTimeoutMs: heartbeatSeconds > 0 ? heartbeatSeconds * 1000 : undefined,
       userConnTimeoutMs: options.userConnTimeout * 1000,
       isDetailed: options.detailedErrorsToClient,
-      proxies: this.options.proxies,
+      proxies: { ...this.options.proxies, accounts: () => this.accounts, key: accounts.keyOf(principal) },
+      plugins: this.options.plugins,
       onProved: (proved) => this.takeOver(proved),
       onClose: (closed) => this.forget(closed),
     }

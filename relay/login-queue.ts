@@ -8,7 +8,8 @@ interface Waiting {
 /** Lets logins in at a rate; what comes faster waits in line. A storm of reconnects then stays a queue. */
 export class LoginQueue {
   private readonly runtime: Runtime
-  private readonly perSecond: number
+  /** Logins a second; a reload changes it. */
+  perSecond: number
   private readonly line: Waiting[] = []
   /** Logins that may enter now: at most one second's worth. */
   private places: number

@@ -4,6 +4,14 @@ import type { Relay } from './relay.ts'
 /** The media type of {@link metricsText}. */
 export const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8'
 
+/** One figure of the process that the relay runs in. */
+export interface ProcessFigure {
+  name: string
+  type: 'gauge' | 'counter'
+  help: string
+  value: number
+}
+
 type Labels = Readonly<Record<string, string>>
 
 /**
@@ -50,8 +58,19 @@ export function metricsText(relay: Relay): string {
     'The total out traffic',
     perProxy(({ total }) => total.bytesOut),
   )
+  // frp's two names lack the unit and the suffix that promtool wants of a counter; dashboards know them.
+  family(
+    'edgefrp_traffic_bytes_total',
+    'counter',
+    'Bytes that proxies have carried, in from users and out to them',
+    proxies.flatMap(({ name, type, total }): [Labels, number][] => [
+      [{ name, type, direction: 'in' }, total.bytesIn],
+      [{ name, type, direction: 'out' }, total.bytesOut],
+    ]),
+  )
   family('edgefrp_held_bytes', 'gauge', 'Bytes that streams of clients hold or may send', [[{}, relay.heldBytes]])
   family('edgefrp_joins', 'gauge', 'Users that are joined to a work connection', [[{}, relay.joins.size]])
+  for (const { name, type, help, value } of relay.processFigures()) family(name, type, help, [[{}, value]])
   return `${lines.join('\n')}\n`
 }
 

@@ -20,27 +20,33 @@ interface Remembered {
  */
 export class PortBook {
   private readonly runtime: Runtime
-  private readonly ranges: readonly PortRange[]
+  private ranges: readonly PortRange[]
   private readonly taken = new Set<number>()
   private readonly byName = new Map<string, Remembered>()
 
   /** No ranges: every port from 1 is allowed. */
   constructor(runtime: Runtime, ranges: readonly PortRange[]) {
     this.runtime = runtime
-    this.ranges = ranges.length > 0 ? ranges : [{ start: 1, end: 65_535 }]
+    this.ranges = orAll(ranges)
   }
 
-  /** Opens the port asked for, or for 0 the one this name had last, else any free one. */
+  /** Other ranges from now on; ports that are open stay so. */
+  allow(ranges: readonly PortRange[]): void {
+    this.ranges = orAll(ranges)
+  }
+
+  /** Opens the port asked for, or for 0 the one this name had last, else any free one; `only`: of these ranges. */
   async open<Opened extends PortListener>(
     name: string,
     wanted: number,
     listen: (port: number) => Promise<Opened>,
+    only: readonly PortRange[] = this.ranges,
   ): Promise<Opened> {
     if (wanted !== 0) {
       if (!this.isAllowed(wanted)) throw new FrpError('PORT_NOT_ALLOWED', 'port not allowed')
       return await this.tryPort(name, wanted, listen)
     }
-    for (const port of this.candidates(name)) {
+    for (const port of this.candidates(name, only)) {
       try {
         return await this.tryPort(name, port, listen)
       } catch (error) {
@@ -63,7 +69,7 @@ export class PortBook {
   }
 
   isAllowed(port: number): boolean {
-    return this.ranges.some((range) => port >= range.start && port <= range.end)
+    return isWithin(port, this.ranges)
   }
 
   private async tryPort<Opened extends PortListener>(
@@ -84,35 +90,25 @@ export class PortBook {
     }
   }
 
-  private candidates(name: string): number[] {
+  private candidates(name: string, ranges: readonly PortRange[]): number[] {
     const ports: number[] = []
     const last = this.byName.get(name)
     const now = this.runtime.monotonicMs()
     if (last !== undefined && (last.releasedMs === undefined || now - last.releasedMs < PORT_RESERVATION_MS)) {
-      if (this.isAllowed(last.port)) ports.push(last.port)
+      if (this.isAllowed(last.port) && isWithin(last.port, ranges)) ports.push(last.port)
     }
-    const count = this.ranges.reduce((sum, range) => sum + range.end - range.start + 1, 0)
+    const count = ranges.reduce((sum, range) => sum + range.end - range.start + 1, 0)
     const random = new DataView(this.runtime.crypto.randomBytes(4 * RANDOM_PORT_TRIES).slice().buffer)
     const start = random.getUint32(0) % count
     // Ports that a proxy holds are passed over without using up a try, so a small range is used to the end.
     for (let i = 0, tries = 0; i < count && tries < RANDOM_PORT_TRIES; i++) {
       const index = tries === 0 ? start + i : (random.getUint32(4 * tries) % count) + i
-      const port = this.portAt(index % count)
-      if (this.taken.has(port) || ports.includes(port)) continue
+      const port = portAt(index % count, ranges)
+      if (this.taken.has(port) || ports.includes(port) || !this.isAllowed(port)) continue
       ports.push(port)
       tries += 1
     }
     return ports
-  }
-
-  private portAt(index: number): number {
-    let left = index
-    for (const range of this.ranges) {
-      const size = range.end - range.start + 1
-      if (left < size) return range.start + left
-      left -= size
-    }
-    throw new RangeError(`port index ${index}`)
   }
 
   private remember(name: string, port: number): void {
@@ -125,4 +121,22 @@ export class PortBook {
       break
     }
   }
+}
+
+function orAll(ranges: readonly PortRange[]): readonly PortRange[] {
+  return ranges.length > 0 ? ranges : [{ start: 1, end: 65_535 }]
+}
+
+function isWithin(port: number, ranges: readonly PortRange[]): boolean {
+  return ranges.some(({ start, end }) => port >= start && port <= end)
+}
+
+function portAt(index: number, ranges: readonly PortRange[]): number {
+  let left = index
+  for (const range of ranges) {
+    const size = range.end - range.start + 1
+    if (left < size) return range.start + left
+    left -= size
+  }
+  throw new RangeError(`port index ${index}`)
 }

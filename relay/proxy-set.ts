@@ -1,16 +1,22 @@
 import { bandwidthBytes } from '../contract/bandwidth.ts'
 import { FrpError } from '../contract/errors.ts'
+import type { IpRules } from '../contract/ip-rules.ts'
 import type { Log, Runtime } from '../contract/runtime.ts'
 import type { NewProxy } from '../protocol/frp/messages.ts'
 import type { Traffic } from '../protocol/stream/join.ts'
 import { TokenBucket } from '../protocol/stream/throttle.ts'
+import { type AccessLog, ProxyAccess } from './access-log.ts'
+import type { Accounts, Allowance } from './accounts.ts'
 import type { Control } from './control.ts'
 import type { Directory, SharedKeys } from './directory.ts'
 import type { Joins } from './joins.ts'
 import { MAX_ANNOTATION_BYTES, MAX_WAITING_MESSAGES, PROBE_MS } from './limits.ts'
 import { PROXY_TYPES, type ProxyContext, type ProxyType, type RelayProxy } from './proxies/table.ts'
 import { type ProxyStats, WorkConns } from './proxy.ts'
+import type { Refusals } from './refusals.ts'
 import type { Registry } from './registry.ts'
+import type { ServerPlugins } from './server-plugins.ts'
+import { UserGate } from './user-gate.ts'
 import type { Visits } from './visits.ts'
 import type { WorkConnPool } from './work-conn-pool.ts'
 
@@ -20,24 +26,38 @@ export interface ProxySetOptions {
   log: Log
   control: Control
   pool: WorkConnPool
+  plugins: ServerPlugins
+  /** Who may have what, as it is now. */
+  accounts: () => Accounts
   directory: Directory<Control>
   registry: Registry
   visits: Visits
   joins: Joins
+  refusals: Refusals
+  /** Where users may come from, as it is now. */
+  ipRules: () => IpRules
+  /** Undefined: visits of users are not written down. */
+  accessLog: AccessLog | undefined
   isFull: () => boolean
   /** Types that this runtime cannot carry, with what to use instead. */
   unavailable: Partial<Record<ProxyType, string>>
   /** What proxies of all types share. */
-  context: Omit<ProxyContext, 'message' | 'owner' | 'workConns' | 'log' | 'runtime'>
+  context: Omit<ProxyContext, 'message' | 'owner' | 'workConns' | 'log' | 'runtime' | 'onlyPorts'>
   /** Key of useEncryption. */
   key: Uint8Array
+  /** As they are now. */
+  bounds: () => ProxyBounds
+  /** After `isBusy`: more messages are welcome. */
+  onRoom: () => void
+}
+
+/** How many proxies a client may have. */
+export interface ProxyBounds {
   maxPorts: number
   maxProxies: number
   maxNameLength: number
   newProxiesBurst: number
   newProxiesPerSecond: number
-  /** After `isBusy`: more messages are welcome. */
-  onRoom: () => void
 }
 
 /** What a proxy holds in the directory. */
@@ -67,7 +87,7 @@ export class ProxySet {
 
   constructor(options: ProxySetOptions) {
     this.options = options
-    this.allowance = options.newProxiesBurst
+    this.allowance = options.bounds().newProxiesBurst
     this.allowanceMs = options.runtime.monotonicMs()
   }
 
@@ -75,14 +95,21 @@ export class ProxySet {
     return this.byName.size
   }
 
-  /** Registers a proxy and starts it; returns `remote_addr`. Rejects with an FrpError that carries frp's text. */
-  register(message: NewProxy): Promise<string> {
+  /**
+   * Registers a proxy and starts it; returns `remote_addr`, and the message as plugins have changed it. Rejects with
+   * an FrpError that carries frp's text.
+   */
+  register(message: NewProxy): Promise<{ message: NewProxy; remoteAddr: string }> {
     try {
       this.takeAllowance()
     } catch (error) {
       return Promise.reject(error)
     }
-    return this.inLine(() => this.registerNow(message))
+    return this.inLine(async () => {
+      const { plugins, control } = this.options
+      const asked = plugins.has('NewProxy') ? await plugins.newProxy(control.pluginUser, message) : message
+      return { message: asked, remoteAddr: await this.registerNow(asked) }
+    })
   }
 
   /** So many messages wait that the client has to wait with the next one, as it does at frps for each. */
@@ -93,7 +120,10 @@ export class ProxySet {
   /** After sleep: a proxy whose keys are still held serves again; `traffic` is what it had carried. */
   reopen(message: NewProxy, traffic: Traffic): void {
     const stats: ProxyStats = { traffic: { ...traffic }, connections: 0 }
-    const { proxy, workConns } = this.create(message, stats)
+    const { accounts, control } = this.options
+    const { principal } = control.state
+    const { proxy, workConns } = this.create(message, stats, accounts().admit(message, principal))
+    accounts().count(principal, 1)
     proxy.reopen()
     this.serves({ message, proxy, workConns, stats, held: keysOf(message, proxy) }, true)
   }
@@ -141,11 +171,26 @@ export class ProxySet {
   }
 
   private async registerNow(message: NewProxy): Promise<string> {
-    const { control, directory } = this.options
+    const accounts = this.options.accounts()
+    const { principal } = this.options.control.state
     this.checkLimits(message)
+    const allowance = accounts.admit(message, principal)
+    // Counted at once: two clients of one user may register at the same time.
+    accounts.count(principal, 1)
+    try {
+      return await this.open(message, allowance)
+    } catch (error) {
+      accounts.count(principal, -1)
+      throw error
+    }
+  }
+
+  private async open(message: NewProxy, allowance: Allowance): Promise<string> {
+    const { control, directory } = this.options
     const stats: ProxyStats = { traffic: { forward: 0, backward: 0 }, connections: 0 }
-    const { proxy, workConns } = this.create(message, stats)
-    if (proxy.usesPort && this.options.maxPorts > 0 && this.portsInUse() >= this.options.maxPorts) {
+    const { proxy, workConns } = this.create(message, stats, allowance)
+    const { maxPorts } = this.options.bounds()
+    if (proxy.usesPort && maxPorts > 0 && this.portsInUse() >= maxPorts) {
       throw new FrpError('LIMIT', 'exceed the max_ports_per_client')
     }
     let held = keysOf(message, proxy)
@@ -204,8 +249,12 @@ export class ProxySet {
       : { keys: held.keys, shared: { keys: [...held.shared.keys, key], group: held.shared.group } }
   }
 
-  private create(message: NewProxy, stats: ProxyStats): { proxy: RelayProxy; workConns: WorkConns } {
-    const { runtime, control, pool, key, context } = this.options
+  private create(
+    message: NewProxy,
+    stats: ProxyStats,
+    allowance: Allowance,
+  ): { proxy: RelayProxy; workConns: WorkConns } {
+    const { runtime, control, pool, key, context, plugins, ipRules, refusals, accessLog } = this.options
     // frp: an empty type is tcp.
     const type = message.proxy_type === '' ? 'tcp' : message.proxy_type
     if (!isProxyType(type)) throw new FrpError('PROXY_REFUSED', `unknown proxy type: ${type}`)
@@ -225,17 +274,22 @@ export class ProxySet {
       key,
       bucket:
         bytesPerSecond === undefined || bytesPerSecond <= 0 ? undefined : new TokenBucket(bytesPerSecond, runtime),
+      sharedBucket: allowance.bucket,
       isHalfClosing: control.has('half-close'),
       stats,
       joins: this.options.joins,
+      gate: new UserGate({ control, message, plugins, ipRules, refusals }),
+      access: accessLog && new ProxyAccess(accessLog, runtime, message, control.user),
       isFull: this.options.isFull,
     })
     const owner = { user: control.user, runId: control.state.runId }
-    return { proxy: factory({ ...context, runtime, log, message, owner, workConns }), workConns }
+    const onlyPorts = allowance.ports
+    return { proxy: factory({ ...context, runtime, log, message, owner, workConns, onlyPorts }), workConns }
   }
 
   private takeAllowance(): void {
-    const { newProxiesBurst, newProxiesPerSecond, runtime } = this.options
+    const { runtime, bounds } = this.options
+    const { newProxiesBurst, newProxiesPerSecond } = bounds()
     const now = runtime.monotonicMs()
     this.allowance = Math.min(newProxiesBurst, this.allowance + ((now - this.allowanceMs) / 1000) * newProxiesPerSecond)
     this.allowanceMs = now
@@ -244,7 +298,7 @@ export class ProxySet {
   }
 
   private checkLimits(message: NewProxy): void {
-    const { maxProxies, maxNameLength } = this.options
+    const { maxProxies, maxNameLength } = this.options.bounds()
     if (this.byName.size >= maxProxies) throw new FrpError('LIMIT', `more than ${maxProxies} proxies of one client`)
     const name = message.proxy_name
     if (name.length > maxNameLength) {
@@ -268,6 +322,7 @@ export class ProxySet {
     if (registered === undefined) return
     const { control, directory, registry, log } = this.options
     this.byName.delete(name)
+    this.options.accounts().count(control.state.principal, -1)
     control.state.proxies = control.state.proxies.filter((message) => message.proxy_name !== name)
     if (registered.proxy.visitKey !== undefined) {
       this.options.visits.remove(registered.proxy.visitKey, registered.proxy)
@@ -277,6 +332,7 @@ export class ProxySet {
       .release(allOf(registered.held), control)
       .catch((error: unknown) => log.error(`release of [${name}]: ${error}`))
     registry.proxyStopped(name)
+    this.options.plugins.closeProxy(control.pluginUser, name)
     log.info(`close proxy [${name}] success`)
   }
 }

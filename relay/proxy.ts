@@ -1,4 +1,4 @@
-import { FrpError } from '../contract/errors.ts'
+import { FrpError, messageOf } from '../contract/errors.ts'
 import type { Deadline, Log, Runtime } from '../contract/runtime.ts'
 import { deriveKey } from '../protocol/frp/cipher.ts'
 import type { WireProtocol } from '../protocol/frp/codec.ts'
@@ -9,10 +9,12 @@ import { HEAD_ROOM } from '../protocol/limits.ts'
 import type { ByteStream, StreamHandler } from '../protocol/stream/byte-stream.ts'
 import { type JoinOptions, join, type Traffic } from '../protocol/stream/join.ts'
 import type { TokenBucket } from '../protocol/stream/throttle.ts'
+import type { ProxyAccess, Visit } from './access-log.ts'
 import type { Addresses } from './ingress.ts'
 import { formatAddress } from './ingress.ts'
 import type { Joins } from './joins.ts'
 import type { SavedVisit } from './saved.ts'
+import type { UserGate } from './user-gate.ts'
 import type { WorkConn, WorkConnPool } from './work-conn-pool.ts'
 
 /** What the registry shows of a proxy while it runs; added to as bytes pass. */
@@ -31,10 +33,16 @@ export interface WorkConnsOptions {
   /** Key of useEncryption: derived from the token. */
   key: Uint8Array
   bucket: TokenBucket | undefined
+  /** Of all proxies of a user together. */
+  sharedBucket: TokenBucket | undefined
   /** The client ends streams as we do: FIN is a half-close, RST a reset. */
   isHalfClosing: boolean
   stats: ProxyStats
   joins: Joins
+  /** Who may come in. */
+  gate: UserGate
+  /** Undefined: visits are not written down. */
+  access: ProxyAccess | undefined
   /** The relay holds so much that it takes no new users. */
   isFull: () => boolean
 }
@@ -56,6 +64,14 @@ interface UserEnd {
   leg: VisitorLeg | undefined
 }
 
+/** A user who was let in. */
+interface Arrival {
+  end: UserEnd
+  /** What was read of it before. */
+  head?: Uint8Array | undefined
+  visit: Visit | undefined
+}
+
 /** A work connection that a proxy may use, after StartWorkConn, unwrapped; or why there is none. */
 export type WorkTaker = (work: ByteStream | undefined, error?: FrpError, raw?: ByteStream) => void
 
@@ -64,6 +80,8 @@ export class WorkConns {
   readonly stats: ProxyStats
   readonly isHalfClosing: boolean
   readonly wire: WireProtocol
+  /** Where visits are written down, if they are. */
+  readonly access: ProxyAccess | undefined
   private readonly options: WorkConnsOptions
   /** What is below a wrapped work connection. */
   private readonly raws = new WeakMap<ByteStream, ByteStream>()
@@ -71,6 +89,7 @@ export class WorkConns {
   constructor(options: WorkConnsOptions) {
     this.options = options
     this.stats = options.stats
+    this.access = options.access
     this.isHalfClosing = options.isHalfClosing
     this.wire = options.wire
   }
@@ -98,6 +117,11 @@ export class WorkConns {
     })
   }
 
+  /** Why a user may not in from this address; undefined: it may. */
+  refuses(ip: string): FrpError | undefined {
+    return this.options.gate.refuses(ip)
+  }
+
   /** Carries one user's stream to the client's service, until both have ended. */
   serve(user: ByteStream, addresses: Addresses, head?: Uint8Array): void {
     this.serveEnd(user, addresses, { raw: user, leg: undefined }, head)
@@ -110,34 +134,67 @@ export class WorkConns {
   }
 
   private serveEnd(user: ByteStream, addresses: Addresses, end: UserEnd, head?: Uint8Array): void {
-    const { log, stats } = this.options
+    const { log } = this.options
+    const visit = this.access?.begin(addresses.sourceIp, addresses.sourcePort)
+    const refusal = this.refuses(addresses.sourceIp)
+    if (refusal !== undefined) {
+      visit?.end(refusal.message)
+      user.destroy(refusal)
+      return
+    }
     if (log.enabled('info')) {
       log.info(`get a user connection [${formatAddress(addresses.sourceIp, addresses.sourcePort)}]`)
     }
+    const { ask } = this.options.gate
+    if (ask === undefined) {
+      this.takeFor(user, addresses, { end, head, visit })
+      return
+    }
+    user.pause()
+    const asking = new WaitingUser()
+    user.attach(asking)
+    ask(addresses).then(
+      () => {
+        if (asking.isClosed) visit?.end('the user left before it was let in')
+        else this.takeFor(user, addresses, { end, head, visit })
+      },
+      (error: unknown) => {
+        const from = formatAddress(addresses.sourceIp, addresses.sourcePort)
+        log.warn(`the user conn [${from}] was rejected, err:${messageOf(error)}`)
+        visit?.end(messageOf(error))
+        user.destroy(error instanceof Error ? error : undefined)
+      },
+    )
+  }
+
+  private takeFor(user: ByteStream, addresses: Addresses, arrival: Arrival): void {
+    const { head, visit } = arrival
+    const { log, stats } = this.options
     stats.connections += 1
     user.pause()
     const waiting = new WaitingUser()
-    const onClose = (): void => {
+    const onClose = (error?: Error): void => {
       stats.connections -= 1
+      visit?.end(error?.message)
     }
     const take = this.open(addresses, (work, error, raw) => {
       waiting.isOver = true
       if (work === undefined || raw === undefined) {
         log.warn(`user connection [${addresses.sourceIp}]: ${error?.message ?? 'no work connection'}`)
-        onClose()
+        onClose(error)
         user.destroy(error)
       } else if (waiting.isClosed) {
-        onClose()
+        onClose(waiting.error)
         work.destroy(waiting.error)
       } else {
-        this.join(user, work, raw, onClose, head === undefined ? {} : { headOfA: head }, end)
+        this.join(user, work, raw, onClose, head === undefined ? {} : { headOfA: head }, arrival)
         user.resume()
       }
     })
     if (waiting.isOver) return
     waiting.onGone = () => {
       take.cancel()
-      onClose()
+      onClose(waiting.error)
     }
     user.attach(waiting)
   }
@@ -146,8 +203,8 @@ export class WorkConns {
    * Joins a user to a work connection that carried an HTTP upgrade; `rest` came behind the service's head.
    * `onClose` comes when both have ended.
    */
-  joinUpgraded(user: ByteStream, work: ByteStream, rest: Uint8Array, onClose: () => void): void {
-    this.join(user, work, this.raws.get(work) ?? work, onClose, { headOfB: rest })
+  joinUpgraded(user: ByteStream, work: ByteStream, rest: Uint8Array, onClose: () => void, visit?: Visit): void {
+    this.join(user, work, this.raws.get(work) ?? work, onClose, { headOfB: rest }, { visit })
   }
 
   /**
@@ -162,26 +219,26 @@ export class WorkConns {
     const onClose = (): void => {
       stats.connections -= 1
     }
-    this.join(user, work, raw, onClose, {}, { raw: rawUser, leg: leg?.kind })
+    this.join(user, work, raw, onClose, {}, { end: { raw: rawUser, leg: leg?.kind } })
   }
 
   private join(
     user: ByteStream,
     work: ByteStream,
     raw: ByteStream,
-    onClose: () => void,
+    onClose: (error?: Error) => void,
     heads: Pick<JoinOptions, 'headOfA' | 'headOfB'> = {},
-    end: UserEnd = { raw: user, leg: undefined },
+    { end = { raw: user, leg: undefined }, visit }: Partial<Arrival> = {},
   ): void {
     const { stats, joins, message, isHalfClosing } = this.options
     const { leg } = end
     const live = { proxyName: message.proxy_name, user: end.raw, wrappedUser: user, leg, work: raw, wrapped: work }
     joins.add(live)
     join(user, work, {
-      traffic: stats.traffic,
-      onClose: () => {
+      traffic: visit?.counting(stats.traffic) ?? stats.traffic,
+      onClose: (error) => {
         joins.delete(live)
-        onClose()
+        onClose(error)
       },
       endOfBIsClose: !isHalfClosing,
       endOfAIsClose: leg !== undefined && !leg.isHalfClosing,
@@ -199,11 +256,12 @@ export class WorkConns {
   }
 
   private wrapOptions(): WrapOptions {
-    const { message, key, bucket } = this.options
+    const { message, key, bucket, sharedBucket } = this.options
     return {
       ...(message.use_encryption ? { key } : {}),
       compression: message.use_compression,
       ...(bucket === undefined ? {} : { bucket }),
+      ...(sharedBucket === undefined ? {} : { sharedBucket }),
     }
   }
 

@@ -137,9 +137,9 @@ export class Registry {
   }
 
   /** Writes running traffic down, now and then: call it when nothing else is to be done. */
-  save(): void {
+  save(intervalMs = SAVE_INTERVAL_MS): void {
     const now = this.options.runtime.nowMs()
-    if (this.options.store === undefined || now - this.savedMs < SAVE_INTERVAL_MS) return
+    if (this.options.store === undefined || now - this.savedMs < intervalMs) return
     this.savedMs = now
     this.turnDays()
     for (const entry of this.proxies.values()) {

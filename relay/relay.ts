@@ -1,41 +1,40 @@
 import type { FrpsOptions } from '../config/frps.ts'
 import { type ErrorCode, FrpError, messageOf } from '../contract/errors.ts'
+import { IpRules } from '../contract/ip-rules.ts'
 import type { Runtime } from '../contract/runtime.ts'
-import { deriveKey } from '../protocol/frp/cipher.ts'
-import type { Message, NewWorkConn } from '../protocol/frp/messages.ts'
+import type { Message } from '../protocol/frp/messages.ts'
 import type { Link } from '../protocol/stream/byte-stream.ts'
-import { prefixed } from '../protocol/stream/prefixed.ts'
-import type { MemoryBudget } from '../protocol/yamux/memory-budget.ts'
-import { ALWAYS_PASS, type Verifier } from './auth.ts'
-import { Connection, type KeepAliveTimes, type OpenedStream } from './connection.ts'
-import type { Control, ControlOptions } from './control.ts'
-import { type Directory, MemoryDirectory } from './directory.ts'
+import { Accounts } from './accounts.ts'
+import { Connection, type OpenedStream } from './connection.ts'
+import type { Control } from './control.ts'
+import { MemoryDirectory } from './directory.ts'
 import { Groups } from './groups.ts'
 import { HttpIngress } from './http-ingress.ts'
 import { type HttpRoutes, routesAt } from './http-routes.ts'
 import type { HttpTarget } from './http-target.ts'
 import { HttpsIngress } from './https-ingress.ts'
-import { formatAddress, type PeerInfo, type Ports } from './ingress.ts'
-import type { HttpGet } from './issuer.ts'
+import { formatAddress, type PeerInfo } from './ingress.ts'
 import { Joins } from './joins.ts'
 import { CLOSE_MS, IDLE_UPSTREAM_MS } from './limits.ts'
-import { LoginDoor } from './login-door.ts'
+import { LoginDoor, type LoginDoorOptions } from './login-door.ts'
 import { LoginGuard } from './login-guard.ts'
 import { MemoryWatch } from './memory-watch.ts'
+import type { ProcessFigure } from './metrics.ts'
 import { Rendezvous } from './nathole/rendezvous.ts'
 import { PortBook } from './ports.ts'
-import type { ProxyType, VhostTarget } from './proxies/table.ts'
+import type { VhostTarget } from './proxies/table.ts'
 import { TcpGroups } from './proxies/tcp-group.ts'
 import { Refusals } from './refusals.ts'
 import { Registry } from './registry.ts'
-import type { RegistryStore } from './registry-store.ts'
+import { boundsOf, type RelayParts, type ReloadResult, rangesOf } from './relay-parts.ts'
 import type { SavedConnection } from './saved.ts'
-import { NO_SLEEPERS, type Sleepers } from './sleepers.ts'
+import { ServerPlugins } from './server-plugins.ts'
+import { NO_SLEEPERS } from './sleepers.ts'
 import { TcpmuxIngress } from './tcpmux-ingress.ts'
-import { onVerdict } from './verdict.ts'
 import { verifierOf } from './verifier.ts'
 import { VisitDoor } from './visit-door.ts'
 import { Visits } from './visits.ts'
+import { WorkConnDoor } from './work-conn-door.ts'
 
 /** Features of our own wire that every relay speaks (an extra key in messages, which stock peers ignore). */
 const FEATURES: readonly string[] = ['half-close']
@@ -43,31 +42,6 @@ const DAY_MS = 86_400_000
 const HOUR_MS = 3_600_000
 /** Ends that need no line: a stranger who left, our own end, and what has a line already. */
 const UNTOLD: readonly ErrorCode[] = ['LINK_CLOSED', 'STREAM_CUT', 'STREAM_RESET', 'SESSION_ENDED', 'LOGIN_THROTTLED']
-
-export interface RelayParts {
-  runtime: Runtime
-  options: FrpsOptions
-  ports: Ports
-  /** For `auth.method = "oidc"`: how the issuer is asked for its keys. */
-  get: HttpGet
-  /** Undefined: clients are not pinged (a relay that sleeps). */
-  keepAlive?: KeepAliveTimes | undefined
-  /** frps custom404Page, read anew for each 404. */
-  notFoundPage?: () => Promise<string | undefined>
-  /** What this runtime adds to the features of the wire. */
-  features?: readonly string[]
-  /** Who owns names; in memory unless given. */
-  directory?: Directory<Control>
-  sleepers?: Sleepers
-  /** What the registry keeps over restarts. */
-  registryStore?: RegistryStore
-  /** Shared by all sessions of an isolate. */
-  memoryBudget?: MemoryBudget
-  /** How long an idle connection to a client's web server is kept. */
-  idleUpstreamMs?: number
-  /** Proxy types that this runtime cannot carry, with what to use instead. */
-  unavailable?: Partial<Record<ProxyType, string>>
-}
 
 /** Where users' names lead. */
 interface Routes {
@@ -84,16 +58,24 @@ export class Relay {
   /** The doors for users of https and tcpmux proxies. */
   readonly https: HttpsIngress
   readonly tcpmux: TcpmuxIngress
-  readonly options: FrpsOptions
+  /** Reads the configuration anew; undefined: there is nothing to read. Rejects with FrpError, and then nothing has changed. */
+  reloader: (() => Promise<ReloadResult>) | undefined
   readonly visits: Visits
   readonly joins = new Joins()
   readonly refusals: Refusals
   private readonly parts: RelayParts
+  private current: FrpsOptions
+  private readonly tcpPorts: PortBook
+  private readonly udpPorts: PortBook
   private readonly runtime: Runtime
   private readonly memory: MemoryWatch
-  private readonly verifier: Verifier
+  private readonly accounts: Accounts
+  private readonly plugins: ServerPlugins
+  /** Where users of all proxies may come from. */
+  private ipRules: IpRules
   private readonly logins: LoginDoor
   private readonly visitDoor: VisitDoor
+  private readonly workConns: WorkConnDoor
   private readonly connections = new Set<Connection>()
   /** Those without an accepted first message, oldest first. */
   private readonly pending = new Set<Connection>()
@@ -105,10 +87,14 @@ export class Relay {
     const features = [...FEATURES, ...(parts.features ?? [])]
     this.parts = parts
     this.runtime = runtime
-    this.options = options
+    this.current = options
+    this.tcpPorts = new PortBook(runtime, rangesOf(options))
+    this.udpPorts = new PortBook(runtime, rangesOf(options))
     this.refusals = new Refusals(runtime)
     this.memory = new MemoryWatch(runtime, limits.maxMemoryBytes, () => this.heldBytes)
-    this.verifier = verifierOf(options, runtime, parts.get)
+    this.accounts = new Accounts(options, runtime, verifierOf(options, runtime, parts.get))
+    this.ipRules = new IpRules(options.edgefrp.allowIPs, options.edgefrp.denyIPs)
+    this.plugins = new ServerPlugins({ runtime, plugins: options.httpPlugins, call: parts.callPlugin })
     this.visits = new Visits(runtime)
     this.registry = new Registry({
       runtime,
@@ -150,18 +136,25 @@ export class Relay {
       visits: this.visits,
       sleepers,
       guard,
-      isDetailed: options.detailedErrorsToClient,
+      isDetailed: () => this.current.detailedErrorsToClient,
       maxNameLength: limits.maxNameLength,
       features,
+      clientOf: (runId) => this.logins.owner(runId),
+    })
+    this.workConns = new WorkConnDoor({
+      runtime,
+      plugins: this.plugins,
+      isDetailed: () => this.current.detailedErrorsToClient,
       clientOf: (runId) => this.logins.owner(runId),
     })
     this.logins = new LoginDoor({
       runtime,
       options,
-      verifier: this.verifier,
+      accounts: this.accounts,
       guard,
       registry: this.registry,
       sleepers,
+      plugins: this.plugins,
       features,
       proxies: this.proxySetOptions(routes),
       onVerified: (connection) => this.pending.delete(connection),
@@ -194,13 +187,37 @@ export class Relay {
     return connection
   }
 
+  get options(): FrpsOptions {
+    return this.current
+  }
+
+  /** Goes on with what `reloadedFrps` made of another file: tokens, users, ports, limits. Sessions stay. */
+  reload(options: FrpsOptions): void {
+    const { runtime } = this
+    // First what can be refused.
+    const ipRules = new IpRules(options.edgefrp.allowIPs, options.edgefrp.denyIPs)
+    this.logins.reload(
+      options,
+      (before) => new Accounts(options, runtime, verifierOf(options, runtime, this.parts.get), before),
+    )
+    this.ipRules = ipRules
+    this.tcpPorts.allow(rangesOf(options))
+    this.udpPorts.allow(rangesOf(options))
+    this.current = options
+  }
+
+  /** Figures of the process, if the runtime has any. */
+  processFigures(): readonly ProcessFigure[] {
+    return this.parts.processFigures?.() ?? []
+  }
+
   get clientCount(): number {
     return this.logins.clientCount
   }
 
   /** Gets what the first login will need; a failure is told in the log, and it is tried again at each login. */
   async prepare(): Promise<void> {
-    await this.verifier.prepare?.().catch((error: unknown) => this.runtime.log.error(messageOf(error)))
+    await this.accounts.prepare().catch((error: unknown) => this.runtime.log.error(messageOf(error)))
   }
 
   /** Bytes that streams of clients hold, and window that they were granted. */
@@ -250,7 +267,7 @@ export class Relay {
         this.logins.open(from, message, opened)
         break
       case 'NewWorkConn':
-        this.onNewWorkConn(from, message, opened)
+        this.workConns.open(from, message, opened)
         break
       case 'NewVisitorConn':
         this.visitDoor.open(from, message, opened)
@@ -260,69 +277,25 @@ export class Relay {
     }
   }
 
-  private onNewWorkConn(from: Connection, message: NewWorkConn, opened: OpenedStream): void {
-    const { channel } = opened
-    // With yamux the work connections of a client come on the connection that it logged in on: a run id that
-    // somebody learned is of no use elsewhere.
-    const control = from.isMultiplexed ? from.control : this.logins.owner(message.run_id)
-    onVerdict(
-      this.runtime,
-      () => {
-        if (control === undefined || control.state.runId !== message.run_id || !control.isOpen) {
-          throw new FrpError('AUTH_FAILED', 'no client control found for the run id')
-        }
-        const verifier = from.peer.alwaysAuthPass === true ? ALWAYS_PASS : this.verifier
-        const answer = verifier.verifyNewWorkConn(message, control.state.principal)
-        return answer instanceof Promise ? answer.then(() => control) : control
-      },
-      (verified) => this.takeWorkConn(verified, from, opened),
-      (error) => {
-        this.runtime.log.warn(`[${formatAddress(from.peer.ip, from.peer.port)}] ${messageOf(error)}`)
-        const text = this.options.detailedErrorsToClient ? messageOf(error) : 'invalid NewWorkConn'
-        channel.send({ type: 'StartWorkConn', error: text })
-        channel.end()
-      },
-    )
-  }
-
-  private takeWorkConn(control: Control, from: Connection, { channel, raw, wire }: OpenedStream): void {
-    // It may have ended while somebody was asked about it.
-    if (!channel.isOpen) return
-    from.accepted()
-    if (control.pool.hasRoom) {
-      const { stream, head } = channel.detach()
-      // Mostly nothing came behind the message, and the stream itself can be used.
-      control.pool.put({ stream: head.length === 0 ? raw : prefixed(stream, head), wire })
-      return
-    }
-    channel.send({ type: 'StartWorkConn', error: 'work connection pool is full, discarding' })
-    channel.end()
-  }
-
-  private proxySetOptions(routes: Routes): ControlOptions['proxies'] {
+  private proxySetOptions(routes: Routes): LoginDoorOptions['proxies'] {
     const { runtime, options, parts } = this
     const { limits } = options.edgefrp
-    const ranges = options.allowPorts.map((range) =>
-      range.single > 0 ? { start: range.single, end: range.single } : range,
-    )
     return {
       runtime,
       directory: parts.directory ?? new MemoryDirectory<Control>(),
       registry: this.registry,
       visits: this.visits,
       joins: this.joins,
+      refusals: this.refusals,
+      ipRules: () => this.ipRules,
+      accessLog: parts.accessLog,
       isFull: () => this.memory.isFull,
       unavailable: parts.unavailable ?? {},
-      key: deriveKey(runtime.crypto, options.auth.token),
-      maxPorts: options.maxPortsPerClient,
-      maxProxies: limits.maxProxiesPerClient,
-      maxNameLength: limits.maxNameLength,
-      newProxiesBurst: limits.newProxiesBurst,
-      newProxiesPerSecond: limits.newProxiesPerSecond,
+      bounds: () => boundsOf(this.current),
       context: {
         ports: parts.ports,
-        tcpPorts: new PortBook(runtime, ranges),
-        udpPorts: new PortBook(runtime, ranges),
+        tcpPorts: this.tcpPorts,
+        udpPorts: this.udpPorts,
         httpRoutes: options.vhostHTTPPort > 0 ? routes.http : undefined,
         httpsRoutes: options.vhostHTTPSPort > 0 ? routes.https : undefined,
         tcpmuxRoutes: options.tcpmuxHTTPConnectPort > 0 ? routes.tcpmux : undefined,

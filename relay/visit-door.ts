@@ -3,6 +3,7 @@ import type { Runtime } from '../contract/runtime.ts'
 import type { MessageChannel } from '../protocol/frp/message-channel.ts'
 import type { NewVisitorConn } from '../protocol/frp/messages.ts'
 import { prefixed } from '../protocol/stream/prefixed.ts'
+import { isAccount } from './accounts.ts'
 import type { Connection, OpenedStream } from './connection.ts'
 import type { Control } from './control.ts'
 import { clientText, lineText } from './error-text.ts'
@@ -18,7 +19,8 @@ export interface VisitDoorOptions {
   sleepers: Sleepers
   /** Wrong visit keys count as failed logins of their address. */
   guard: LoginGuard
-  isDetailed: boolean
+  /** detailedErrorsToClient, as it is now. */
+  isDetailed: () => boolean
   maxNameLength: number
   features: readonly string[]
   /** The client with this run id. */
@@ -76,7 +78,9 @@ export class VisitDoor {
       const isLoggedIn = this.isLoggedIn(connection) && connection.control?.state.runId === message.run_id
       const key = Visits.keyOf(message)
       sleepers.wake([key])
-      return visits.find(key, message, isLoggedIn)
+      const principal = isLoggedIn ? connection.control?.state.principal : undefined
+      const onlyOf = principal !== undefined && isAccount(principal) ? principal.user : undefined
+      return visits.find(key, message, isLoggedIn, onlyOf)
     }
     const client = this.clientOf(connection, message)
     const key = secretKeyOf(message.proxy_name.slice(0, maxNameLength))
@@ -111,7 +115,7 @@ export class VisitDoor {
       connection.close(new FrpError('LOGIN_THROTTLED', `too many refused visits from ${ip}`))
       return
     }
-    const text = this.options.isDetailed ? clientText(error) : 'register visitor conn error'
+    const text = this.options.isDetailed() ? clientText(error) : 'register visitor conn error'
     channel.send({ type: 'NewVisitorConnResp', proxy_name: message.proxy_name.slice(0, maxNameLength), error: text })
     channel.end()
   }

@@ -75,15 +75,19 @@ export class Visits {
     return `${type}:${port}`
   }
 
-  /** The proxy of a port if this visitor may reach it; of a group the member whose turn it is. */
-  find(key: string, message: NewVisitorConn, isLoggedIn: boolean): Visitable {
+  /**
+   * The proxy of a port if this visitor may reach it; of a group the member whose turn it is. Who logged in with the
+   * relay's token reaches all, a user with a token of its own (`onlyOf`) what is its own.
+   */
+  find(key: string, message: NewVisitorConn, isLoggedIn: boolean, onlyOf?: string): Visitable {
     const found = this.byKey.get(key)?.next()
     const metas = found?.message.metas ?? {}
     const visitKey = metas[VISIT_KEY] ?? ''
     const isRight = this.isSigned(visitKey, message) && visitKey !== ''
     if (found === undefined) throw isLoggedIn ? new FrpError('PROXY_REFUSED', `no proxy at [${key}]`) : refused(key)
-    if (isLoggedIn || metas[VISIT_ACCESS] === 'public' || isRight) return found
-    throw refused(key)
+    const isOwn = isLoggedIn && (onlyOf === undefined || onlyOf === found.owner)
+    if (isOwn || metas[VISIT_ACCESS] === 'public' || isRight) return found
+    throw isLoggedIn ? new FrpError('PROXY_REFUSED', `no proxy at [${key}]`) : refused(key)
   }
 
   /**

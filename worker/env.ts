@@ -35,7 +35,8 @@ function read(env: Env, name: string): FrpsOptions {
 
 /** Why this relay must not serve yet, for whoever deploys it; undefined: it may. */
 export function refusal(options: FrpsOptions): string | undefined {
-  if (options.auth.token !== '' || options.auth.method === 'oidc') return undefined
+  const { auth, edgefrp } = options
+  if (auth.token !== '' || auth.method === 'oidc' || edgefrp.users.length > 0) return undefined
   return (
     'This relay has no token, and a relay that is open to everybody is never the default. ' +
     'Set one: npx wrangler secret put FRP_TOKEN (and keep auth.token = "{{ .Envs.FRP_TOKEN }}" in FRPS_CONFIG).'

@@ -6,6 +6,7 @@ import type { Fields, RequestHead, ResponseHead } from '../protocol/http1/head.t
 import { HEAD_ROOM } from '../protocol/limits.ts'
 import type { ByteStream } from '../protocol/stream/byte-stream.ts'
 import type { MemoryBudget } from '../protocol/yamux/memory-budget.ts'
+import type { Visit } from '../relay/access-log.ts'
 import { applyRequestRules, applyResponseRules, type OwnAnswer } from '../relay/http-rules.ts'
 import type { HttpTarget } from '../relay/http-target.ts'
 import type { Relay } from '../relay/relay.ts'
@@ -40,6 +41,7 @@ export class EdgeRun implements ExchangeHandler {
   private readonly done: () => void
   private readonly sourceIp: string
   private answer: (response: Response) => void = () => undefined
+  private readonly visit: Visit | undefined
   private exchange: Exchange | undefined
   private deadline: Deadline
   private connecting: Deadline | undefined
@@ -60,6 +62,7 @@ export class EdgeRun implements ExchangeHandler {
       this.answer = resolve
     })
     this.sourceIp = request.headers.get('CF-Connecting-IP') ?? '127.0.0.1'
+    this.visit = target.visit(head, this.sourceIp, 0)
     if (head.hasUpgrade) this.prepareUpgrade(head)
     applyRequestRules(head, target.message, this.sourceIp, request.url.startsWith('https:') ? 'https' : 'http')
     target.workConns.stats.connections += 1
@@ -87,6 +90,7 @@ export class EdgeRun implements ExchangeHandler {
 
   onBody(slice: Uint8Array): boolean {
     this.options.target.workConns.stats.traffic.backward += slice.length
+    if (this.visit !== undefined) this.visit.bytesOut += slice.length
     const { whole } = this
     if (whole !== undefined) {
       whole.bytes.set(slice, whole.filled)
@@ -128,6 +132,7 @@ export class EdgeRun implements ExchangeHandler {
     for (const name of ['sec-websocket-accept', 'sec-websocket-extensions']) head.fields.delete(name)
     const headers = headersOf(head.fields)
     this.isAnswered = true
+    if (this.visit !== undefined) this.visit.status = 101
     this.answer(new Response(null, { status: 101, webSocket: client, headers }))
     this.finish()
   }
@@ -194,6 +199,7 @@ export class EdgeRun implements ExchangeHandler {
       if (this.isOver) return
       if (done) break
       this.options.target.workConns.stats.traffic.forward += value.length
+      if (this.visit !== undefined) this.visit.bytesIn += value.length
       const isTaken = exchange.write(value, HEAD_ROOM)
       if (!isTaken) await this.whenDrained()
       // Free again, for whoever sends it has copied it.
@@ -267,6 +273,7 @@ export class EdgeRun implements ExchangeHandler {
   ): void {
     if (this.isAnswered) return
     this.isAnswered = true
+    if (this.visit !== undefined) this.visit.status = status
     const headers = fields === undefined ? [] : headersOf(fields)
     this.answer(new Response(body, { status: statusOf(status), statusText, headers, encodeBody: 'manual' }))
   }
@@ -274,6 +281,7 @@ export class EdgeRun implements ExchangeHandler {
   private finish(): void {
     if (this.isOver) return
     this.isOver = true
+    this.visit?.end()
     this.deadline.cancel()
     this.options.target.workConns.stats.connections -= 1
     this.done()

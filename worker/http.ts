@@ -33,22 +33,28 @@ export class HttpDoor {
   async serve(request: Request): Promise<Response> {
     const { relay, sleep, runtime, budget } = this.options
     const head = headOf(request)
-    const decision = relay.http.decide(head) ?? (await this.afterComeback(head))
+    const ip = addressOf(request)
+    const decision = relay.http.decide(head, ip) ?? (await this.afterComeback(head, ip))
     if (decision === undefined) return responseOf(await relay.http.notFound())
-    if ('answer' in decision) return responseOf(decision.answer)
+    if ('answer' in decision) {
+      const visit = decision.target?.visit(head, ip, 0)
+      if (visit !== undefined) visit.status = decision.answer.status
+      visit?.end()
+      return responseOf(decision.answer)
+    }
     return await new EdgeRun({ request, head, target: decision.target, relay, sleep, runtime, budget }).response
   }
 
   /** A client that was cut by a deploy or a crash is back in a moment: the request waits for it. */
-  private async afterComeback(head: RequestHead): Promise<HttpDecision | undefined> {
+  private async afterComeback(head: RequestHead, ip: string): Promise<HttpDecision | undefined> {
     const { relay, runtime, store } = this.options
     const host = canonicalHost(head.authority)
     if (host === undefined) return undefined
     const keys = hostCandidates(host).map((candidate) => `http:${candidate} `)
     for (let waitedMs = 0; store.wasLost(keys, runtime.nowMs()); waitedMs += LOOK_MS) {
-      if (waitedMs >= COMEBACK_MS) return { answer: comingBack() }
+      if (waitedMs >= COMEBACK_MS) return { target: undefined, answer: comingBack() }
       await new Promise<void>((resolve) => runtime.after(LOOK_MS, resolve))
-      const decision = relay.http.decide(head)
+      const decision = relay.http.decide(head, ip)
       if (decision !== undefined) return decision
     }
     return undefined
@@ -58,6 +64,11 @@ export class HttpDoor {
 function comingBack(): OwnAnswer {
   const error: [string, string] = ['edgefrp-error', 'NO_WORK_CONN']
   return ownAnswer(503, 'Service Unavailable', 'The client is reconnecting.\n', ['Retry-After', '5'], error)
+}
+
+/** Where a user's request comes from, as the platform tells it. */
+function addressOf(request: Request): string {
+  return request.headers.get('CF-Connecting-IP') ?? '127.0.0.1'
 }
 
 /** A request as the relay reads one. Names come in lower case, sorted, and joined: that is the platform's doing. */

@@ -7,6 +7,7 @@ import { HubBudget } from './budget.ts'
 import { HubDirectory } from './directory.ts'
 import { configOf, type Env, refusal } from './env.ts'
 import { HttpDoor } from './http.ts'
+import { pluginCaller } from './plugin-call.ts'
 import { SqlRegistryStore } from './registry-store.ts'
 import { splitUrl } from './request-url.ts'
 import { HubRuntime } from './runtime.ts'
@@ -66,6 +67,8 @@ export class Hub extends DurableObject<Env> {
       registryStore: new SqlRegistryStore(ctx.storage.sql),
       idleUpstreamMs: IDLE_UPSTREAM_MS,
       unavailable: UNAVAILABLE,
+      ...(options.edgefrp.accessLog.to === '' ? {} : { accessLog: (entry) => console.log(JSON.stringify(entry)) }),
+      callPlugin: pluginCaller(() => this.sleep.begin()),
     })
     this.sleep = new Sleep({ ctx, runtime: this.runtime, relay: this.relay, store, directory, budget: this.budget })
     this.http = new HttpDoor({

@@ -5,6 +5,7 @@ import { completeFrpc } from '../../config/load.ts'
 import { messageOf } from '../../contract/errors.ts'
 import { VERSION } from '../../contract/version.ts'
 import { escapeControls } from '../../node/log.ts'
+import { SERVICE_ABOUT, serviceCommand } from '../../node/service-command.ts'
 import { runService } from '../run.ts'
 import { completionCommand } from './completion.ts'
 import { environment, type ReadOptions, readConfig } from './config-file.ts'
@@ -23,6 +24,10 @@ import {
 import { REMOTE_COMMANDS, REMOTE_FLAGS, type RemoteCommand, runRemote } from './remote.ts'
 import { VISIT_ABOUT, VISIT_FLAGS, visitCommand } from './visit.ts'
 
+const SERVICE_FLAGS: readonly Flag[] = [
+  { name: 'name', kind: 'string', about: 'name of the service, when there are several (default "frpc")' },
+  { name: 'print', kind: 'bool', about: 'show what would be written and run, and do nothing' },
+]
 /** frp's own default, although the format is called deprecated. */
 const DEFAULT_CONFIG = './frpc.ini'
 
@@ -111,8 +116,38 @@ async function run(args: readonly string[], stopping: AbortController): Promise<
     exitCode = await visitCommand(call, signal)
   })
   root.addCommand(visit)
+  const service = newCommand('service', SERVICE_ABOUT, SERVICE_FLAGS)
+  service.argument('<action>', 'install, uninstall or status')
+  service.action(async (action: string) => {
+    await attempt(async () => {
+      const config = text(rootValue('config')) ?? ''
+      // What is wrong with it is told now, not at the next start of the machine.
+      if (action === 'install' && config !== '') readConfig(config, reading())
+      const name = text(service.getOptionValue('name')) ?? ''
+      const isPrinted = service.getOptionValue('print') === true
+      const { output, exitCode: code } = serviceCommand({
+        ...reading(),
+        program: 'frpc',
+        action,
+        name,
+        config,
+        isPrinted,
+      })
+      console.log(output)
+      return code
+    })()
+  })
+  root.addCommand(service)
   root.addCommand(completionCommand(root))
-  const all = [ROOT_FLAGS, QUICK_VISITOR_FLAGS, NATHOLE_FLAGS, ALL_QUICK_FLAGS, VISIT_FLAGS, REMOTE_FLAGS].flat()
+  const all = [
+    ROOT_FLAGS,
+    QUICK_VISITOR_FLAGS,
+    NATHOLE_FLAGS,
+    ALL_QUICK_FLAGS,
+    VISIT_FLAGS,
+    REMOTE_FLAGS,
+    SERVICE_FLAGS,
+  ].flat()
   const ofTwo = (first: string, second: string): readonly Flag[] | undefined =>
     quickVisitorFlags(first, second) ?? natholeFlags(first, second)
   await root.parseAsync(normalizeCommand(args, all, ofTwo), { from: 'user' })

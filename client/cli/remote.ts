@@ -1,10 +1,7 @@
-import { readFileSync } from 'node:fs'
-import { type IncomingMessage, request as requestHttp } from 'node:http'
-import { request as requestHttps } from 'node:https'
-import { isIP } from 'node:net'
 import type { FrpcOptions } from '../../config/load.ts'
-import { FrpError, messageOf } from '../../contract/errors.ts'
+import { FrpError } from '../../contract/errors.ts'
 import { escapeControls } from '../../node/log.ts'
+import { askWebServer } from '../../node/web-client.ts'
 import type { Flag } from './flags.ts'
 
 /** Commands that ask a running frpc by its admin API, with what frp says they do. */
@@ -31,8 +28,6 @@ const COLUMNS = [
   ['Error', 'err'],
 ] as const
 const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 }
-/** Ten thousand proxies with long errors have a fifth. */
-const MAX_ANSWER_BYTES = 64 * 1024 * 1024
 
 /** Runs one of the commands and returns what to print; throws what frp prints when it fails. */
 export async function runRemote(
@@ -57,67 +52,15 @@ export async function runRemote(
   }
 }
 
-function ask(webServer: FrpcOptions['webServer'], method: string, path: string, timeoutMs: number): Promise<string> {
-  const { addr, port, user, password, tls } = webServer
-  const url = `${tls === undefined ? 'http' : 'https'}://${isIP(addr) === 6 ? `[${addr}]` : addr}:${port}${path}`
-  const failed = (error: unknown): FrpError => {
-    const verb = method.charAt(0) + method.slice(1).toLowerCase()
-    return new FrpError('CONNECT_FAILED', `${verb} "${url}": ${dialText(error, addr, port)}`, { cause: error })
-  }
-  return new Promise((resolve, reject) => {
-    const options = {
-      method,
-      // One name for all that end here: a Host of ours that is no address would be refused without a password.
-      host: addr === '0.0.0.0' || addr === '::' ? 'localhost' : addr,
-      port,
-      path,
-      headers: user === '' && password === '' ? {} : { Authorization: basic(user, password) },
-      signal: AbortSignal.timeout(timeoutMs),
-    }
-    const onAnswer = (answer: IncomingMessage): void => {
-      bodyOf(answer).then((body) => {
-        if (answer.statusCode === 200) resolve(body)
-        else reject(new FrpError('CONNECT_FAILED', `api status code [${answer.statusCode}]`))
-      }, reject)
-    }
-    const asking =
-      tls === undefined
-        ? requestHttp(options, onAnswer)
-        : // Our own server on our own machine: its certificate is the one in the file, whatever names it has.
-          requestHttps(
-            {
-              ...options,
-              ca: readFileSync(tls.certFile),
-              allowPartialTrustChain: true,
-              checkServerIdentity: () => undefined,
-            },
-            onAnswer,
-          )
-    asking.on('error', (error) => reject(failed(error)))
-    asking.end()
-  })
-}
-
-async function bodyOf(answer: IncomingMessage): Promise<string> {
-  const parts: Uint8Array[] = []
-  let length = 0
-  for await (const part of answer as AsyncIterable<Buffer>) {
-    // a response without an encoding gives buffers
-    length += part.length
-    if (length > MAX_ANSWER_BYTES) throw new FrpError('LIMIT', `an answer of more than ${MAX_ANSWER_BYTES} bytes`)
-    parts.push(part)
-  }
-  return Buffer.concat(parts).toString('utf8')
-}
-
-function basic(user: string, password: string): string {
-  return `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`
-}
-
-/** Go's text for a port where nobody listens; scripts know it. */
-function dialText(error: unknown, addr: string, port: number): string {
-  const isRefused = error instanceof Error && 'code' in error && error.code === 'ECONNREFUSED'
-  return isRefused ? `dial tcp ${addr}:${port}: connect: connection refused` : messageOf(error)
+async function ask(
+  webServer: FrpcOptions['webServer'],
+  method: string,
+  path: string,
+  timeoutMs: number,
+): Promise<string> {
+  const { status, body } = await askWebServer(webServer, { method, path, timeoutMs })
+  if (status !== 200) throw new FrpError('CONNECT_FAILED', `api status code [${status}]`)
+  return body
 }
 
 /** As Go reads a duration: `1m30s`. */

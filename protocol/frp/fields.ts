@@ -1,6 +1,6 @@
 import { FrpError } from '../../contract/errors.ts'
+import { canonicalIp } from '../../contract/ip.ts'
 import { decodeBase64, encodeBase64 } from './base64.ts'
-import { canonicalIp } from './ip.ts'
 import { compareKeys, type JsonNode, JsonNumber, JsonObject, writeString } from './json.ts'
 
 /**

@@ -19,18 +19,21 @@ export interface WrapOptions {
    * (mode server).
    */
   bucketBelow?: boolean
+  /** A limit that streams of several proxies share, on the user's bytes. */
+  sharedBucket?: TokenBucket
   /** How the messages of a sudp connection are framed on `stream`, when the other end frames them otherwise. */
   reframe?: WireProtocol
 }
 
 /** What frp puts around a stream's payload. A sender's bytes are compressed, then encrypted, then sent. */
 export function wrap(stream: ByteStream, options: WrapOptions, crypto: Crypto): ByteStream {
-  const { key, compression, bucket, bucketBelow, reframe } = options
+  const { key, compression, bucket, bucketBelow, sharedBucket, reframe } = options
   let wrapped = stream
   if (bucket && bucketBelow) wrapped = throttle(wrapped, bucket)
   if (key) wrapped = encrypt(wrapped, key, crypto)
   if (compression) wrapped = compress(wrapped)
   if (bucket && !bucketBelow) wrapped = throttle(wrapped, bucket)
+  if (sharedBucket) wrapped = throttle(wrapped, sharedBucket)
   if (reframe) wrapped = new ReframedStream(wrapped, reframe)
   return wrapped
 }
@@ -57,7 +60,7 @@ export function reviveWrap(
   crypto: Crypto,
   saved: readonly Uint8Array[],
 ): ByteStream {
-  const { key, compression, bucket, bucketBelow, reframe } = options
+  const { key, compression, bucket, bucketBelow, sharedBucket, reframe } = options
   // Innermost first, as `wrap` builds it; popped as they are needed.
   const states = [...saved]
   const slow = (inner: ByteStream, limit: TokenBucket): ByteStream => {
@@ -71,6 +74,7 @@ export function reviveWrap(
   const snappy = compression ? states.pop() : undefined
   if (snappy) wrapped = SnappyStream.restore(wrapped, snappy)
   if (bucket && !bucketBelow) wrapped = slow(wrapped, bucket)
+  if (sharedBucket) wrapped = slow(wrapped, sharedBucket)
   const reframed = reframe === undefined ? undefined : states.pop()
   if (reframe && reframed) wrapped = ReframedStream.restore(wrapped, reframe, reframed)
   return wrapped

@@ -3,6 +3,7 @@ import type { Runtime } from '../../contract/runtime.ts'
 import { isLoopbackAddress, WebAccess } from '../../contract/web-access.ts'
 import { METRICS_TYPE, metricsText } from '../metrics.ts'
 import type { Relay } from '../relay.ts'
+import { apiActions } from './actions.ts'
 import { ApiError, jsonAnswer, notFound, route } from './answer.ts'
 import { addStatusPage } from './status-page.ts'
 import { apiV1 } from './v1.ts'
@@ -81,6 +82,8 @@ function addRoutes(app: Hono<Env>, relay: Relay, runtime: Runtime): void {
     '/api/v2',
     apiV2(relay, () => runtime.nowMs()),
   )
+  // Before v1, which answers other methods on these paths with 405.
+  app.route('/api', apiActions(relay))
   app.route('/api', apiV1(relay))
 }
 

@@ -6,7 +6,7 @@ import type { HttpRoutes } from '../http-routes.ts'
 import type { HttpTarget } from '../http-target.ts'
 import type { Addresses, Ports } from '../ingress.ts'
 import type { Rendezvous } from '../nathole/rendezvous.ts'
-import type { PortBook } from '../ports.ts'
+import type { PortBook, PortRange } from '../ports.ts'
 import type { VisitorLeg, WorkConns } from '../proxy.ts'
 import { httpProxy } from './http.ts'
 import { httpsProxy } from './https.ts'
@@ -31,6 +31,8 @@ export interface ProxyContext {
   ports: Ports
   tcpPorts: PortBook
   udpPorts: PortBook
+  /** The only ports that its user may have; undefined: all of the relay's. */
+  onlyPorts: readonly PortRange[] | undefined
   /** Undefined: vhost HTTP is off. */
   httpRoutes: HttpRoutes<HttpTarget> | undefined
   /** Undefined: vhost HTTPS is off. */

@@ -4,7 +4,7 @@ import type { ProxyContext, RelayProxy } from './table.ts'
 
 /** A TCP port of the relay that leads to the client's service; the members of a group share one. */
 export function tcpProxy(context: ProxyContext): RelayProxy {
-  const { message, ports, tcpPorts, workConns, groups, tcpGroups, log } = context
+  const { message, ports, tcpPorts, onlyPorts, workConns, groups, tcpGroups, log } = context
   const { proxy_name: name, remote_port: wanted } = message
   const group = groupName('tcp', message.group)
   const isGrouped = message.group !== ''
@@ -17,12 +17,17 @@ export function tcpProxy(context: ProxyContext): RelayProxy {
     return await tcpGroups.join(
       group,
       workConns,
-      (onUser) => tcpPorts.open(name, wanted, (port) => ports.listenTcp(port, onUser)),
+      (onUser) => tcpPorts.open(name, wanted, (port) => ports.listenTcp(port, onUser), onlyPorts),
       (port) => tcpPorts.release(name, port),
     )
   }
   const openOwn = (): Promise<PortListener> =>
-    tcpPorts.open(name, wanted, (port) => ports.listenTcp(port, (user, addresses) => workConns.serve(user, addresses)))
+    tcpPorts.open(
+      name,
+      wanted,
+      (port) => ports.listenTcp(port, (user, addresses) => workConns.serve(user, addresses)),
+      onlyPorts,
+    )
 
   return {
     claims: isGrouped ? [`group:${group}`, ...claims] : claims,

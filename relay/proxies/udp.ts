@@ -50,10 +50,13 @@ class UdpProxy implements RelayProxy {
   }
 
   async open(): Promise<string> {
-    const { ports, udpPorts, message, log } = this.context
+    const { ports, udpPorts, onlyPorts, message, log } = this.context
     try {
-      this.listener = await udpPorts.open(message.proxy_name, message.remote_port, (port) =>
-        ports.listenUdp(port, (payload, ip, from) => this.fromUser({ payload, ip, port: from })),
+      this.listener = await udpPorts.open(
+        message.proxy_name,
+        message.remote_port,
+        (port) => ports.listenUdp(port, (payload, ip, from) => this.fromUser({ payload, ip, port: from })),
+        onlyPorts,
       )
     } catch (error) {
       // frp names the port in this one type's errors only.
@@ -84,12 +87,14 @@ class UdpProxy implements RelayProxy {
   }
 
   private fromUser(datagram: Datagram): void {
+    const { workConns } = this.context
+    if (workConns.refuses(datagram.ip) !== undefined) return
     // A longer one would not fit frp's message and end the connection for everybody.
     if (!fitsUdpPacket(datagram.payload.length, datagram.ip, this.context.workConns.wire)) {
       this.context.log.debug(`datagram of ${datagram.payload.length} bytes dropped: it does not fit a message`)
       return
     }
-    this.heard(`${datagram.ip} ${datagram.port}`)
+    this.heard(datagram)
     if (this.channel !== undefined) {
       this.toClient(this.channel, datagram)
       return
@@ -120,7 +125,9 @@ class UdpProxy implements RelayProxy {
     return heardMs !== undefined && this.context.runtime.monotonicMs() - heardMs <= this.context.udpIdleMs
   }
 
-  private heard(peer: string): void {
+  private heard({ ip, port }: Datagram): void {
+    const peer = `${ip} ${port}`
+    if (!this.isPeer(peer)) this.context.workConns.access?.heard(ip, port)
     this.peers.delete(peer)
     this.peers.set(peer, this.context.runtime.monotonicMs())
     if (this.peers.size <= this.context.udpSessions) return

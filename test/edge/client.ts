@@ -28,6 +28,7 @@ export interface LoginWith {
   clientId?: string
   /** Wire protocol v2 with this cipher; v1 unless given. */
   cipher?: AeadAlgorithm
+  user?: string
 }
 
 /** The answer to a request that was an upgrade. */
@@ -107,6 +108,7 @@ export class EdgeClient {
         pool_count: options.poolCount ?? 1,
         run_id: options.runId ?? '',
         client_id: options.clientId ?? '',
+        user: options.user ?? '',
         edgefrp: { v: 1, features: ['half-close', 'sleeps'] },
       })
     })

@@ -68,12 +68,14 @@ proxies:
 })
 
 describe('a file of our own keys', () => {
-  const load = (ours: string, text = 'bindPort = 1\nedgefrp = { allowWildcard = false, trustedProxies = ["a"] }') =>
-    loadFrps(source(text, 'frps.toml', { edgefrp: { text: ours, fileName: 'ours.yaml' } }))
+  const load = (
+    ours: string,
+    text = 'bindPort = 1\nedgefrp = { allowWildcard = false, trustedProxies = ["10.0.0.1"] }',
+  ) => loadFrps(source(text, 'frps.toml', { edgefrp: { text: ours, fileName: 'ours.yaml' } }))
 
   it('is laid over the table of the main file, with or without the table around it', () => {
-    for (const ours of ['trustedProxies: [b]', 'edgefrp:\n  TrustedProxies: [b]']) {
-      expect(load(ours).options.edgefrp).toMatchObject({ allowWildcard: false, trustedProxies: ['b'] })
+    for (const ours of ['trustedProxies: [10.0.0.2]', 'edgefrp:\n  TrustedProxies: [10.0.0.2]']) {
+      expect(load(ours).options.edgefrp).toMatchObject({ allowWildcard: false, trustedProxies: ['10.0.0.2'] })
     }
   })
 

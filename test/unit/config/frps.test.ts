@@ -225,12 +225,40 @@ describe('what a relay has not yet', () => {
   it.each([
     ['kcpBindPort = 1', 'kcpBindPort'],
     ['quicBindPort = 1', 'quicBindPort'],
-    ['httpPlugins = [{ name = "a" }]', 'httpPlugins'],
-    ['edgefrp.users = [{ name = "a", token = "b" }]', 'edgefrp.users'],
   ])('%j is accepted with one line that names it', (text, name) => {
     const { warnings } = toml(text)
     expect(warnings).toHaveLength(1)
     expect(warnings[0]).toContain(name)
     expect(warnings[0]).toMatch(/^frps\.toml: .*not built yet/)
+  })
+})
+
+describe('edgefrp.users', () => {
+  const users = (text: string) => toml(`edgefrp.users = [${text}]`)
+
+  it('have defaults that allow everything', () => {
+    expect(users('{ name = "a", token = "t" }').options.edgefrp.users).toEqual([
+      {
+        name: 'a',
+        token: 't',
+        allowProxies: [],
+        allowDomains: [],
+        allowPorts: [],
+        maxProxies: 0,
+        bandwidthLimit: '',
+      },
+    ])
+  })
+
+  it.each([
+    ['{ token = "t" }', 'name is required'],
+    ['{ name = "a.b", token = "t" }', 'has no dot'],
+    ['{ name = "a" }', 'token is required'],
+    ['{ name = "a", token = "t" }, { name = "a", token = "u" }', 'user [a] is duplicated'],
+    ['{ name = "a", token = "t", bandwidthLimit = "5" }', '5 is no number with KB or MB'],
+    ['{ name = "a", token = "t", allowPorts = [{ start = 9, end = 8 }] }', 'range number is invalid: 9-8'],
+    ['{ name = "a", token = "t", ports = 1 }', 'unknown field "ports"'],
+  ])('%s is refused', (text, why) => {
+    expect(() => users(text)).toThrow(why)
   })
 })

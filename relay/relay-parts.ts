@@ -1,0 +1,70 @@
+import type { FrpsOptions } from '../config/frps.ts'
+import type { Runtime } from '../contract/runtime.ts'
+import type { MemoryBudget } from '../protocol/yamux/memory-budget.ts'
+import type { AccessLog } from './access-log.ts'
+import type { KeepAliveTimes } from './connection.ts'
+import type { Control } from './control.ts'
+import type { Directory } from './directory.ts'
+import type { Ports } from './ingress.ts'
+import type { HttpGet } from './issuer.ts'
+import type { ProcessFigure } from './metrics.ts'
+import type { PortRange } from './ports.ts'
+import type { ProxyType } from './proxies/table.ts'
+import type { ProxyBounds } from './proxy-set.ts'
+import type { RegistryStore } from './registry-store.ts'
+import type { CallPlugin } from './server-plugins.ts'
+import type { Sleepers } from './sleepers.ts'
+
+/** What a runtime gives its relay. */
+export interface RelayParts {
+  runtime: Runtime
+  options: FrpsOptions
+  ports: Ports
+  /** For `auth.method = "oidc"`: how the issuer is asked for its keys. */
+  get: HttpGet
+  /** Undefined: clients are not pinged (a relay that sleeps). */
+  keepAlive?: KeepAliveTimes | undefined
+  /** frps custom404Page, read anew for each 404. */
+  notFoundPage?: () => Promise<string | undefined>
+  /** What this runtime adds to the features of the wire. */
+  features?: readonly string[]
+  /** Who owns names; in memory unless given. */
+  directory?: Directory<Control>
+  sleepers?: Sleepers
+  /** What the registry keeps over restarts. */
+  registryStore?: RegistryStore
+  /** Shared by all sessions of an isolate. */
+  memoryBudget?: MemoryBudget
+  /** How long an idle connection to a client's web server is kept. */
+  idleUpstreamMs?: number
+  /** Undefined: visits of users are not written down. */
+  accessLog?: AccessLog | undefined
+  /** What the runtime tells of its process, for the metrics. */
+  processFigures?: () => readonly ProcessFigure[]
+  /** For `httpPlugins`. */
+  callPlugin?: CallPlugin
+  /** Proxy types that this runtime cannot carry, with what to use instead. */
+  unavailable?: Partial<Record<ProxyType, string>>
+}
+
+/** What came of reading the configuration again. */
+export interface ReloadResult {
+  /** Keys that differ and that a running relay does not change. */
+  needRestart: string[]
+}
+
+/** How many proxies a client may have. */
+export function boundsOf({ maxPortsPerClient, edgefrp: { limits } }: FrpsOptions): ProxyBounds {
+  return {
+    maxPorts: maxPortsPerClient,
+    maxProxies: limits.maxProxiesPerClient,
+    maxNameLength: limits.maxNameLength,
+    newProxiesBurst: limits.newProxiesBurst,
+    newProxiesPerSecond: limits.newProxiesPerSecond,
+  }
+}
+
+/** `allowPorts`, one form for all. */
+export function rangesOf({ allowPorts }: FrpsOptions): PortRange[] {
+  return allowPorts.map(({ start, end, single }) => (single > 0 ? { start: single, end: single } : { start, end }))
+}
