@@ -77,8 +77,9 @@ export class Control {
       wire: this.wire,
       hello: () => {
         const hello = { type: 'NewWorkConn', run_id: accepted.runId } as const
-        const proof = credentials.forMessage('NewWorkConns')
-        return proof instanceof Promise ? proof.then((late) => ({ ...hello, ...late })) : { ...hello, ...proof }
+        const proof = credentials.atHand('NewWorkConns')
+        if (proof !== undefined) return { ...hello, ...proof }
+        return credentials.forMessage('NewWorkConns').then((fetched) => ({ ...hello, ...fetched }))
       },
       onStart: (stream, start) => this.manager.take(stream, start),
     })
@@ -201,7 +202,7 @@ export class Control {
     const again = (delayMs: number, nextRetryMs?: number): void => {
       this.nextPing = runtime.after(delayMs, () => this.sendPing(intervalMs, nextRetryMs))
     }
-    Promise.resolve(credentials.forMessage('HeartBeats')).then(
+    credentials.forMessage('HeartBeats').then(
       (proof) => {
         if (this.isClosed) return
         log.debug('send heartbeat to server')

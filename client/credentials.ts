@@ -17,8 +17,10 @@ type Scope = 'HeartBeats' | 'NewWorkConns'
 export interface Credentials {
   /** Rejects with AUTH_FAILED when none can be had now. */
   forLogin(): Promise<Required<Proof>>
-  /** An empty object where the scope is not configured; a promise where an issuer is asked. Rejects as `forLogin`. */
-  forMessage(scope: Scope): Partial<Proof> | Promise<Partial<Proof>>
+  /** An empty object where the scope is not configured. Rejects as `forLogin`. */
+  forMessage(scope: Scope): Promise<Partial<Proof>>
+  /** The same at once; undefined where an issuer has to be asked. */
+  atHand(scope: Scope): Partial<Proof> | undefined
   /** The server refused them: what was kept of them is not used again. */
   refused(): void
 }
@@ -32,7 +34,8 @@ export function credentialsOf(auth: ServerOptions['auth'], runtime: Runtime): Cr
       // frp's Login has the time of the client's clock whatever the method is.
       return { timestamp, ...(await proof.now()) }
     },
-    forMessage: (scope) => (auth.additionalScopes.includes(scope) ? proof.now() : {}),
+    forMessage: async (scope) => (auth.additionalScopes.includes(scope) ? await proof.now() : {}),
+    atHand: (scope) => (auth.additionalScopes.includes(scope) ? proof.atHand() : {}),
     refused: () => proof.refused(),
   }
 }
@@ -47,7 +50,11 @@ class TokenProof {
     this.runtime = runtime
   }
 
-  now(): Proof {
+  async now(): Promise<Proof> {
+    return this.atHand()
+  }
+
+  atHand(): Proof {
     const timestamp = Math.floor(this.runtime.nowMs() / 1000)
     return { privilege_key: privilegeKey(this.runtime.crypto, this.token, timestamp), timestamp }
   }
@@ -67,6 +74,10 @@ class OidcProof {
 
   async now(): Promise<Proof> {
     return { privilege_key: await this.token.get() }
+  }
+
+  atHand(): undefined {
+    // Even a token that is kept may be about to expire.
   }
 
   refused(): void {
