@@ -28,22 +28,29 @@ export class CannedService {
     return request
   }
 
+  /** One request after the other: a connection that closes after each would race with a relay that keeps it. */
   private async answer(socket: Socket): Promise<void> {
-    const request = await new RawReader(socket).message(() => true)
-    if (request === undefined) return
-    const index = fieldValue(request, 'x-case') ?? ''
-    this.requests.set(index, request)
-    const wanted = CASES[Number(index)]?.answer ?? 'HTTP/1.1 500 No Such Case\r\n\r\n'
-    // A server does not switch to what it was not asked for.
-    const isPlain = wanted.includes(' 101 ') && fieldValue(request, 'upgrade') === undefined
-    const answer = isPlain ? 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n' : wanted
-    const key = fieldValue(request, 'sec-websocket-key') ?? ''
-    const accept = createHash('sha1')
-      .update(key + WEBSOCKET_GUID)
-      .digest('base64')
-    socket.write(answer.replace('Accept: *', `Accept: ${accept}`), 'latin1')
-    // An upgraded connection stays.
-    if (!answer.includes(' 101 ')) socket.end()
+    const reader = new RawReader(socket)
+    for (let isOver = false; !isOver; ) {
+      const request = await reader.message(() => true)
+      if (request === undefined) return
+      const index = Number(fieldValue(request, 'x-case'))
+      this.requests.set(String(index), request)
+      const wanted = CASES[index]?.answer ?? 'HTTP/1.1 500 No Such Case\r\n\r\n'
+      // A server does not switch to what it was not asked for.
+      const isPlain = wanted.includes(' 101 ') && fieldValue(request, 'upgrade') === undefined
+      const answer = isPlain ? 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n' : wanted
+      const key = fieldValue(request, 'sec-websocket-key') ?? ''
+      const accept = createHash('sha1')
+        .update(key + WEBSOCKET_GUID)
+        .digest('base64')
+      socket.write(answer.replace('Accept: *', `Accept: ${accept}`), 'latin1')
+      // An upgraded connection stays open, without further requests.
+      isOver = answer.includes(' 101 ')
+      if (CASES[index]?.endsConnection !== true) continue
+      socket.end()
+      return
+    }
   }
 }
 
@@ -63,5 +70,5 @@ async function tried(service: CannedService, one: Case, index: number, { port, h
   const head = [`${method} ${target} HTTP/1.1`, `Host: ${host}`, `X-Case: ${index}`, ...fields]
   const answer = await ask(port, `${head.join('\r\n')}\r\n\r\n${body}`, method === 'HEAD')
   const request = service.take(index) ?? { start: '', fields: [], body: '', isChunked: false, trailers: [] }
-  return answer === undefined ? 'no answer' : one.look(answer, request)
+  return answer === undefined ? (one.unanswered ?? 'no answer') : one.look(answer, request)
 }
