@@ -35,15 +35,18 @@ const tcp = (name: string, localPort: number, remotePort: number, more: object =
 })
 
 describe('users with tokens of their own', () => {
-  it('log in with their token, which is also the key of what is encrypted', async () => {
-    const { clientAs } = await relayWith([ANNA, BOB])
-    const [port = 0] = await freePorts(1)
-    const scopes = { auth: { token: 'anna-token', additionalScopes: ['HeartBeats', 'NewWorkConns'] } }
-    const proxy = tcp('ssh', await echoTcp(cleanUp), port, { transport: { useEncryption: true } })
-    const { lines } = clientAs('anna', '', [proxy], scopes)
-    await lines.waitFor('[ssh] start proxy success')
-    expect((await converse(port, Buffer.from('hello'), { end: true })).bytes.toString()).toBe('hello')
-  })
+  it.each(['v1', 'v2'])(
+    'log in with their token, which is also the key of what is encrypted, wire %s',
+    async (wireProtocol) => {
+      const { clientAs } = await relayWith([ANNA, BOB])
+      const [port = 0] = await freePorts(1)
+      const scopes = { auth: { token: 'anna-token', additionalScopes: ['HeartBeats', 'NewWorkConns'] } }
+      const proxy = tcp('ssh', await echoTcp(cleanUp), port, { transport: { useEncryption: true } })
+      const { lines } = clientAs('anna', '', [proxy], { ...scopes, transport: { wireProtocol } })
+      await lines.waitFor('[ssh] start proxy success')
+      expect((await converse(port, Buffer.from('hello'), { end: true })).bytes.toString()).toBe('hello')
+    },
+  )
 
   it("are refused with another user's token, the relay's, and none; nobody learns which users there are", async () => {
     const { clientAs } = await relayWith([ANNA, BOB], { auth: { token: '' } })
