@@ -82,7 +82,7 @@ export class Connector {
   private async layers(signal: AbortSignal): Promise<Link> {
     const { protocol } = this.server.transport
     if (protocol === 'kcp' || protocol === 'quic') {
-      throw new FrpError('NOT_SUPPORTED', `transport.protocol ${protocol} is not built yet: use tcp, websocket or wss`)
+      throw new FrpError('NOT_SUPPORTED', `transport.protocol ${protocol} is not built: use tcp, websocket or wss`)
     }
     const { serverAddr, serverPort, transport } = this.server
     const proxy = transport.proxyURL === '' ? undefined : parseProxyUrl(transport.proxyURL)

@@ -171,7 +171,7 @@ export class ProxyManager {
     const { runtime } = this.parts
     const parts = { config, runtime, log, wrapping, onCount: (change: 1 | -1) => this.counted(change) }
     if (config.plugin === undefined) return new TcpBackend(parts)
-    if (config.plugin.type === 'virtual_net') return 'plugin virtual_net is not built yet'
+    if (config.plugin.type === 'virtual_net') return 'plugin virtual_net is not built'
     return new PluginBackend(parts, config.plugin)
   }
 

@@ -259,7 +259,7 @@ describe('connecting', () => {
   it('refuses what is not built, by name', async () => {
     for (const protocol of ['kcp', 'quic']) {
       const { over } = startClient(cleanUp, configFor({ port: 1 }, { transport: { protocol } }))
-      expect((await over)?.message).toContain(`transport.protocol ${protocol} is not built yet`)
+      expect((await over)?.message).toContain(`transport.protocol ${protocol} is not built`)
     }
   })
 })

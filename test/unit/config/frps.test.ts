@@ -229,7 +229,7 @@ describe('what a relay has not yet', () => {
     const { warnings } = toml(text)
     expect(warnings).toHaveLength(1)
     expect(warnings[0]).toContain(name)
-    expect(warnings[0]).toMatch(/^frps\.toml: .*not built yet/)
+    expect(warnings[0]).toMatch(/^frps\.toml: .*not built/)
   })
 })
 
