@@ -25,6 +25,8 @@ export class HttpRun implements ExchangeHandler {
   private isReused = false
   private isLent = false
   private hasAnswer = false
+  /** The answer is complete, and the server still reads what the user sends. */
+  private isAnswered = false
   private isHeadSent = false
   private isOver = false
   private closesAfter = false
@@ -72,14 +74,17 @@ export class HttpRun implements ExchangeHandler {
     this.isLent = !isFree
     if (this.body.isDone) {
       this.exchange?.endBody()
-      this.awaitHead()
+      // A piece on loan comes back first.
+      if (!this.isAnswered) this.awaitHead()
+      else if (isFree) this.settle()
     }
     return { end, isFree }
   }
 
   /** The user will send no more. */
   userEnded(): void {
-    if (!this.body.isDone) this.broken(new FrpError('HTTP_TRUNCATED', 'the user ended inside a request'))
+    if (this.isAnswered) this.settle()
+    else if (!this.body.isDone) this.broken(new FrpError('HTTP_TRUNCATED', 'the user ended inside a request'))
   }
 
   /** The user is gone. */
@@ -118,7 +123,7 @@ export class HttpRun implements ExchangeHandler {
       this.closesAfter = true
     }
     normalizeFraming(fields, { isChunked, contentLength: head.contentLength })
-    this.closesAfter ||= framing.type === 'close' || !this.head.keepAlive || !this.body.isDone
+    this.closesAfter ||= framing.type === 'close' || !this.head.keepAlive || !(head.keepAlive || this.body.isDone)
     if (this.closesAfter) fields.append('Connection', 'close')
     else if (this.head.minorVersion === 0) fields.append('Connection', 'keep-alive')
     this.isHeadSent = true
@@ -131,15 +136,28 @@ export class HttpRun implements ExchangeHandler {
   }
 
   onBodyEnd(): void {
+    // A server that has said all may still want to hear the rest; one that closes does not.
+    this.isAnswered = !this.body.isDone && !this.closesAfter && this.exchange?.takesBody === true
+    if (!this.isAnswered) this.settle()
+  }
+
+  onServerEnd(): void {
+    if (this.isAnswered) this.settle()
+  }
+
+  /** The exchange is over: the request was sent whole, or nobody is there to take the rest of it. */
+  private settle(): void {
     const { exchange, target } = this
+    if (this.isOver) return
     const stream = exchange?.release()
     if (stream !== undefined) target?.release(stream)
     this.done()
-    this.user.next(!this.closesAfter)
+    this.user.next(!this.closesAfter && this.body.isDone)
   }
 
   onDrain(): void {
     this.isLent = false
+    if (this.isAnswered && this.body.isDone) this.settle()
     this.user.readOn()
   }
 

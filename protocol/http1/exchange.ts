@@ -25,6 +25,8 @@ export interface ExchangeHandler extends ResponseSink {
   onUpgraded(stream: ByteStream, head: ResponseHead, rest: Uint8Array): void
   /** The exchange failed and the stream is destroyed; comes at most once, and never after `onBodyEnd`. */
   onError(error: FrpError): void
+  /** After `onBodyEnd`: the server takes no more of the request, for its stream ended, broke, or said too much. */
+  onServerEnd?(): void
 }
 
 export interface ExchangeOptions {
@@ -70,6 +72,11 @@ export class Exchange {
     this.isRequestEnded = this.framing.type === 'none'
     if (this.framing.type === 'chunked' && !isRequestRaw) this.encoder = new ChunkEncoder()
     this.reader = new ResponseReader(handler, request, isResponseRaw)
+  }
+
+  /** Whether the server is there to read more of the request. */
+  get takesBody(): boolean {
+    return !this.isOver && !this.isStreamOver
   }
 
   get isResponseRaw(): boolean {
@@ -204,7 +211,8 @@ export class Exchange {
     this.isOver = true
     this.reader.stop()
     this.stream.destroy(error)
-    if (!this.reader.isDone) this.handler.onError(error)
+    if (this.reader.isDone) this.handler.onServerEnd?.()
+    else this.handler.onError(error)
   }
 
   /** The one place where what a parser throws becomes the end of the exchange. */
@@ -221,13 +229,20 @@ export class Exchange {
   private readonly events: StreamHandler = {
     onData: (chunk, headRoom) => this.received(chunk, headRoom),
     onEnd: () => {
+      const isAfterResponse = this.reader.isDone
       this.isStreamOver = true
-      if (!this.isOver) this.guard(() => this.reader.finish())
+      if (this.isOver) return
+      this.guard(() => this.reader.finish())
+      if (isAfterResponse) this.handler.onServerEnd?.()
     },
     onDrain: () => this.drained(),
     onClose: (error) => {
       this.isStreamOver = true
-      if (this.isOver || this.reader.isDone) return
+      if (this.isOver) return
+      if (this.reader.isDone) {
+        this.handler.onServerEnd?.()
+        return
+      }
       const cause = error === undefined ? 'it ended' : messageOf(error)
       this.fail(new FrpError('HTTP_TRUNCATED', `the stream closed before the response did: ${cause}`, { cause: error }))
     },

@@ -59,6 +59,33 @@ describe('bodies through the vhost', () => {
     expect([hash.digest('hex'), uploaded]).toEqual([digestOf(bytes), digestOf(bytes)])
   })
 
+  it('go up to their end though the answer is complete long before, and the connection goes on', async () => {
+    let received = 0
+    let over: () => void
+    const isWhole = new Promise<void>((resolve) => {
+      over = resolve
+    })
+    const { vhostPort } = await startWeb((asked, response) => {
+      response.end('I know already')
+      asked.on('data', (part: Buffer) => {
+        received += part.length
+      })
+      asked.on('end', () => over())
+    })
+    const socket = dialUser(cleanUp, vhostPort)
+    const answers: string[] = []
+    socket.setEncoding('utf8').on('data', (text: string) => answers.push(text))
+    socket.write(`POST / HTTP/1.1\r\nHost: h\r\nContent-Length: ${8 * MIB}\r\n\r\n`)
+    while (!answers.join('').endsWith('I know already')) await once(socket, 'data')
+    await pipeline(Readable.from(blocks(8 * MIB)), socket, { end: false })
+    await isWhole
+    expect(received).toBe(8 * MIB)
+    answers.length = 0
+    socket.write('GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n')
+    await once(socket, 'end')
+    expect(answers.join('')).toMatch(/^HTTP\/1\.1 200 .*I know already/s)
+  })
+
   it('in chunks keep their chunks and trailers in both directions', async () => {
     const { vhostPort } = await startWeb((asked, response) => {
       const parts: Buffer[] = []
