@@ -27,6 +27,8 @@ export class HttpRun implements ExchangeHandler {
   private hasAnswer = false
   /** The answer is complete, and the server still reads what the user sends. */
   private isAnswered = false
+  /** The user sent something of the body since the last look. */
+  private hasMoved = false
   private isHeadSent = false
   private isOver = false
   private closesAfter = false
@@ -70,6 +72,7 @@ export class HttpRun implements ExchangeHandler {
       return { end: chunk.length, isFree: true }
     }
     this.countIn(end - at)
+    this.hasMoved = true
     const isFree = this.exchange?.write(chunk.subarray(at, end), headRoom + at) ?? true
     this.isLent = !isFree
     if (this.body.isDone) {
@@ -138,7 +141,8 @@ export class HttpRun implements ExchangeHandler {
   onBodyEnd(): void {
     // A server that has said all may still want to hear the rest; one that closes does not.
     this.isAnswered = !this.body.isDone && !this.closesAfter && this.exchange?.takesBody === true
-    if (!this.isAnswered) this.settle()
+    if (this.isAnswered) this.watchBody()
+    else this.settle()
   }
 
   onServerEnd(): void {
@@ -219,7 +223,10 @@ export class HttpRun implements ExchangeHandler {
       this.countIn(head.byteLength)
       this.isLent = !exchange.start()
       if (this.body.isDone) this.awaitHead()
-      else user.readOn()
+      else {
+        this.watchBody()
+        user.readOn()
+      }
     })
   }
 
@@ -228,6 +235,19 @@ export class HttpRun implements ExchangeHandler {
     const { runtime, responseTimeoutMs } = this.user.options.ingress
     this.deadline?.cancel()
     if (!this.hasAnswer && !this.isOver) this.deadline = runtime.after(responseTimeoutMs, () => this.timedOut())
+  }
+
+  /** An upload may be slow, but a user who sends nothing while the service would read holds its connection for nothing. */
+  private watchBody(): void {
+    const { runtime, responseTimeoutMs } = this.user.options.ingress
+    this.deadline?.cancel()
+    this.hasMoved = false
+    this.deadline = runtime.after(responseTimeoutMs, () => {
+      if (this.isOver) return
+      if (this.hasMoved || this.isLent) this.watchBody()
+      else if (this.isAnswered) this.settle()
+      else this.broken(new FrpError('TIMEOUT', `nothing of the request's body came in ${responseTimeoutMs / 1000} s`))
+    })
   }
 
   private timedOut(): void {

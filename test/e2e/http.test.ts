@@ -181,12 +181,27 @@ describe('vhost HTTP', () => {
     const upload = request({ port: vhostPort, host: '127.0.0.1', method: 'POST', headers: { host: 'h' } })
     const answered = once(upload, 'response')
     upload.write('the first part')
+    const silent = ask(vhostPort, { path: '/silent', headers: { host: 'h' } })
+    const dripping = setInterval(() => upload.write('more'), 200)
     // When this one was given up, the upload is older than the timeout.
-    expect((await ask(vhostPort, { path: '/silent', headers: { host: 'h' } })).status).toBe(504)
-    upload.end('the second part')
+    expect((await silent).status).toBe(504)
+    clearInterval(dripping)
+    upload.end('the last part')
     const [response] = await answered
     expect(response.statusCode).toBe(200)
     response.resume()
+  })
+
+  it('an upload of which nothing more comes is cut after vhostHTTPTimeout', async () => {
+    const web = await webServer(cleanUp, (request) => request.resume().on('error', () => undefined))
+    const { vhostPort } = await startTunnel(cleanUp, {
+      relay: { vhostHTTPTimeout: 1 },
+      proxies: [{ name: 'h', type: 'http', localPort: web.port, customDomains: ['h'] }],
+    })
+    const headers = { host: 'h', 'content-length': 100 }
+    const upload = request({ port: vhostPort, host: '127.0.0.1', method: 'POST', headers })
+    upload.write('the first part')
+    await expect(once(upload, 'response')).rejects.toThrow(/hang up|ECONNRESET/)
   })
 })
 
