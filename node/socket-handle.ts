@@ -36,7 +36,18 @@ function findUserBufferKeys(): UserBufferKeys | undefined {
 
 /** The handle of an open socket; undefined where it does not have what reading needs. */
 export function handleOf(socket: net.Socket): ReadHandle | undefined {
-  return usableHandle(Reflect.get(socket, '_handle'))
+  return usableHandle(insideOf(socket)._handle)
+}
+
+/** Whether `handle` is still the one of the socket: a closed socket has none. */
+export function hasHandle(socket: net.Socket, handle: ReadHandle): boolean {
+  return insideOf(socket)._handle === handle
+}
+
+/** What Node's types do not show. Plain reads and writes: `Reflect` would look each member up again, for every connection. */
+function insideOf(socket: net.Socket): { _handle?: unknown; [key: symbol]: unknown } {
+  // Any object can be seen like this: what is read is checked, and what is written was there before.
+  return socket as unknown as { _handle?: unknown; [key: symbol]: unknown }
 }
 
 function usableHandle(handle: unknown): ReadHandle | undefined {
@@ -58,14 +69,15 @@ export function adopt(
   onRead: (length: number) => boolean,
 ): void {
   if (USER_BUFFER === undefined) return
-  Reflect.set(socket, USER_BUFFER.callback, onRead)
-  Reflect.set(socket, USER_BUFFER.generator, next)
+  const inside = insideOf(socket)
+  inside[USER_BUFFER.callback] = onRead
+  inside[USER_BUFFER.generator] = next
   replaceBuffer(socket, handle, next())
 }
 
 /** The same with another buffer; not while a read may be under way in the old one. */
 export function replaceBuffer(socket: net.Socket, handle: ReadHandle, buffer: Uint8Array): void {
-  if (USER_BUFFER !== undefined) Reflect.set(socket, USER_BUFFER.buffer, buffer)
+  if (USER_BUFFER !== undefined) insideOf(socket)[USER_BUFFER.buffer] = buffer
   handle.useUserBuffer(buffer)
 }
 
@@ -77,15 +89,15 @@ export function readBuffered(socket: net.Socket): Buffer | null {
 
 /**
  * libuv takes a hang-up after a short read for the end (uv__stream_io) without asking whether it was a reset: a
- * download that was cut would look complete. So the end is held until it is sure.
+ * download that was cut would look complete. So an end that `isDoubtful` is held until it is sure.
  */
-export function tellEndFromReset(socket: net.Socket, isPlain: boolean): void {
+export function tellEndFromReset(socket: net.Socket, isPlain: boolean, isDoubtful: () => boolean): void {
   const handle = handleOf(socket)
   if (handle === undefined) return
   const { push } = socket
   let isSure = false
   socket.push = (chunk: unknown, encoding?: BufferEncoding) => {
-    if (chunk === null && !isSure && handleOf(socket) === handle) {
+    if (chunk === null && !isSure && isDoubtful() && hasHandle(socket, handle)) {
       isSure = true
       if (isPlain ? readsAgain(handle) : isReset(socket, handle)) return true
     }

@@ -6,6 +6,7 @@ import {
   adopt,
   canUseReadBuffer,
   handleOf,
+  hasHandle,
   type ReadHandle,
   readBuffered,
   readOutBeforeFailing,
@@ -22,6 +23,8 @@ export interface SocketReader {
   /** A chunk that the inlet did not get rid of at once is free again. */
   released(): void
   close(): void
+  /** What comes as the end now may be a reset: see {@link tellEndFromReset}. */
+  readonly isEndDoubtful: boolean
 }
 
 /** A socket that has more than this in one go waits for the next turn: so others keep their latency (measured). */
@@ -50,12 +53,27 @@ export function socketReader(socket: net.Socket, inlet: Inlet, { isPlain, isTunn
   const reads = handle !== undefined && isPlain && canUseReadBuffer()
   // Before the end is held: what comes here as the end is one for sure.
   if (reads) readOutBeforeFailing(socket)
-  tellEndFromReset(socket, isPlain)
-  return reads ? new BufferReader(socket, handle, inlet, isTunnel) : new EventReader(socket, inlet)
+  const reader = reads ? new BufferReader(socket, handle, inlet, isTunnel) : new EventReader(socket, inlet)
+  tellEndFromReset(socket, isPlain, () => reader.isEndDoubtful)
+  return reader
+}
+
+/** Turns of the event loop, counted while somebody reads. */
+let turn = 0
+let isCounting = false
+
+function countTurn(): void {
+  if (isCounting) return
+  isCounting = true
+  setImmediate(() => {
+    isCounting = false
+    turn += 1
+  })
 }
 
 /** Reads by ordinary 'data' events: any runtime, and TLS (whose reads go on in one burst after a stop). */
 class EventReader implements SocketReader {
+  readonly isEndDoubtful = true
   private readonly socket: net.Socket
   private readonly inlet: Inlet
   private readonly onBytes: (bytes: Buffer) => void
@@ -106,6 +124,8 @@ class BufferReader implements SocketReader {
   private turnBytes = 0
   private wasQuiet = false
   private isSwept = false
+  /** The turn of the last read that left room in the buffer. */
+  private shortReadTurn = -1
 
   constructor(socket: net.Socket, handle: ReadHandle, inlet: Inlet, isTunnel: boolean) {
     this.socket = socket
@@ -127,7 +147,7 @@ class BufferReader implements SocketReader {
 
   start(): void {
     if (this.isReading || this.isResting || this.isClosed || !this.inlet.isOpen) return
-    if (handleOf(this.socket) !== this.handle) return
+    if (!hasHandle(this.socket, this.handle)) return
     this.isReading = true
     this.handle.reading = true
     const code = this.handle.readStart()
@@ -136,6 +156,11 @@ class BufferReader implements SocketReader {
 
   stop(): void {
     if (this.isReading) this.halt()
+  }
+
+  /** libuv takes a hang-up for the end only right behind a short read. */
+  get isEndDoubtful(): boolean {
+    return this.shortReadTurn === turn
   }
 
   released(): void {
@@ -151,6 +176,10 @@ class BufferReader implements SocketReader {
   private read(length: number): boolean {
     const memory = this.buffer.current
     const isFull = length === memory.length
+    if (!isFull) {
+      this.shortReadTurn = turn
+      countTurn()
+    }
     const isShared = this.isShared(length)
     this.wasQuiet = false
     this.buffer.isBounded = isShared
@@ -194,7 +223,7 @@ class BufferReader implements SocketReader {
 
   private halt(): void {
     this.isReading = false
-    if (handleOf(this.socket) !== this.handle) return
+    if (!hasHandle(this.socket, this.handle)) return
     this.handle.reading = false
     this.handle.readStop()
   }
@@ -209,7 +238,7 @@ class BufferReader implements SocketReader {
 
   /** Called once a second while the buffer is large; answers whether to call again. */
   swept(): boolean {
-    this.isSwept = !this.isClosed && this.buffer.isLarge && handleOf(this.socket) === this.handle
+    this.isSwept = !this.isClosed && this.buffer.isLarge && hasHandle(this.socket, this.handle)
     if (!this.isSwept) return false
     if (this.wasQuiet && this.inlet.isOpen && !this.isResting) {
       this.buffer.shrink()

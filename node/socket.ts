@@ -94,7 +94,19 @@ class SocketLink implements Link {
     if (this.isEnded || this.inlet.isClosed) return
     this.flush()
     this.isEnded = true
-    this.socket.end()
+    if (this.isLastWord) this.closeAtOnce()
+    else this.socket.end()
+  }
+
+  /** The peer has said all, and the kernel has all of ours: closing sends the same FIN as a half-close, for fewer calls. */
+  private get isLastWord(): boolean {
+    return this.raw === this.socket && this.socket.readableEnded && this.socket.writableLength === 0
+  }
+
+  private closeAtOnce(): void {
+    this.isFinished = true
+    this.socket.destroy()
+    this.closeIfDone()
   }
 
   destroy(reason?: Error): void {

@@ -5,7 +5,7 @@ import { type CleanUp, type Ending, listenTcp } from '../client-rig.ts'
 /** A user's connection, half-open, that sees a reset as what it is (Node by itself may show it as an end). */
 export function dialUser(cleanUp: CleanUp, port: number): Socket {
   const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
-  tellEndFromReset(socket, true)
+  tellEndFromReset(socket, true, () => true)
   socket.on('error', () => undefined)
   cleanUp.add(() => void socket.destroy())
   return socket
@@ -16,7 +16,7 @@ export function service(cleanUp: CleanUp, onSocket: (socket: Socket) => void, po
   return listenTcp(
     cleanUp,
     (socket) => {
-      tellEndFromReset(socket, true)
+      tellEndFromReset(socket, true, () => true)
       onSocket(socket)
     },
     port,
