@@ -8,6 +8,7 @@ import { duplexOf } from '../node/duplex.ts'
 import { openWebsocket } from '../node/link-choice.ts'
 import { type SocketOptions, socketStream } from '../node/socket.ts'
 import { type ClientTlsOptions, clientTls } from '../node/tls.ts'
+import { OWN_PATH } from '../protocol/frp/own-path.ts'
 import { MAX_WEBSOCKET_MESSAGE_BYTES } from '../protocol/limits.ts'
 import type { Link } from '../protocol/stream/byte-stream.ts'
 import { type Carrier, DirectCarrier, MuxCarrier } from './carrier.ts'
@@ -17,8 +18,6 @@ import { openTunnel, parseProxyUrl, type TunnelProxy } from './tunnel.ts'
 /** Decided for all WebSocket links: a NAT that forgot us is noticed in 15 s, and a sleeping hub is not woken. */
 const WEBSOCKET_PING_MS = 10_000
 const WEBSOCKET_PONG_MS = 5_000
-/** frp, pkg/util/net/websocket.go. */
-const WEBSOCKET_PATH = '/~!frp'
 /** frp's own mark before TLS, where a port is shared with HTTPS (pkg/util/net/tls.go). */
 const TLS_HEAD_BYTE = 0x17
 
@@ -160,7 +159,7 @@ export class Connector {
 
   private async websocket(socket: Socket, options: SocketOptions, host: string): Promise<Link> {
     const maxMessageBytes = MAX_WEBSOCKET_MESSAGE_BYTES
-    const link = await openWebsocket(socket, { host, path: WEBSOCKET_PATH, maxMessageBytes, ...options })
+    const link = await openWebsocket(socket, { host, path: OWN_PATH, maxMessageBytes, ...options })
     link.startPings(WEBSOCKET_PING_MS, WEBSOCKET_PONG_MS, this.runtime)
     return link
   }

@@ -5,6 +5,7 @@ import { codeOf, type ErrorCode, FrpError, messageOf } from '../contract/errors.
 import type { Runtime } from '../contract/runtime.ts'
 import { socketStream } from '../node/socket.ts'
 import type { ServerTls } from '../node/tls.ts'
+import { isOwnPath, OWN_PATH } from '../protocol/frp/own-path.ts'
 import { type Fields, type HeadLimits, HeadReader, type RequestHead, readRequestHead } from '../protocol/http1/head.ts'
 import type { Link } from '../protocol/stream/byte-stream.ts'
 import type { Addresses, PeerInfo } from '../relay/ingress.ts'
@@ -46,9 +47,6 @@ export interface PortMuxOptions {
   maxMessageBytesBeforeLogin: number
   refusals: Refusals
 }
-
-/** All paths of the relay's own begin so; every other path belongs to tunnels. */
-const OWN_PATH = '/~!frp'
 
 /** Scanners that look at a port and leave are not worth a line. */
 const LEFT: readonly ErrorCode[] = ['LINK_CLOSED', 'STREAM_CUT', 'STREAM_RESET']
@@ -181,7 +179,7 @@ export class PortMux {
           maxMessageBytesBeforeLogin: this.options.maxMessageBytesBeforeLogin,
         },
       )
-    } else if (path.startsWith(`${OWN_PATH}/`)) {
+    } else if (isOwnPath(path)) {
       doors.api(socket, bytes)
     } else if (doors.vhost !== undefined && !isEncrypted) {
       doors.vhost(socketStream(socket, { raw }), addresses, bytes)

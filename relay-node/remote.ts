@@ -2,6 +2,7 @@ import type { FrpsOptions } from '../config/load.ts'
 import { FrpError } from '../contract/errors.ts'
 import { escapeControls } from '../node/log.ts'
 import { askWebServer, type WebServerAddress } from '../node/web-client.ts'
+import { OWN_PATH } from '../protocol/frp/own-path.ts'
 
 /** Commands that ask a running frps by its API, with what they do. */
 export const REMOTE_COMMANDS = {
@@ -50,7 +51,7 @@ function addressOf(options: FrpsOptions): { address: WebServerAddress; prefix: s
   const { user, password } = webServer
   if (webServer.port > 0) return { address: webServer, prefix: '/api' }
   if (user !== '' && password !== '') {
-    return { address: { addr: bindAddr, port: bindPort, user, password }, prefix: '/~!frp/api' }
+    return { address: { addr: bindAddr, port: bindPort, user, password }, prefix: `${OWN_PATH}/api` }
   }
   throw new FrpError('CONFIG_FIELD', 'web server port should be set if you want to use this feature')
 }

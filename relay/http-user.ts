@@ -1,5 +1,6 @@
 import { codeOf, FrpError, messageOf } from '../contract/errors.ts'
 import type { Deadline } from '../contract/runtime.ts'
+import { isOwnPath } from '../protocol/frp/own-path.ts'
 import {
   Fields,
   type HeadLimits,
@@ -14,9 +15,6 @@ import type { HttpIngress } from './http-ingress.ts'
 import type { OwnAnswer } from './http-rules.ts'
 import { HttpRun } from './http-run.ts'
 import type { Addresses } from './ingress.ts'
-
-/** The one path prefix that is the relay's own, on every host. */
-export const RESERVED_PREFIX = '/~!frp'
 
 export interface HttpUserOptions {
   ingress: HttpIngress
@@ -197,7 +195,7 @@ export class HttpUser implements StreamHandler {
 
   private begin(head: RequestHead): void {
     this.deadline?.cancel()
-    if (head.path.startsWith(RESERVED_PREFIX)) {
+    if (isOwnPath(head.path)) {
       this.run = HttpRun.answering(this, head)
       this.askApi(head)
       return

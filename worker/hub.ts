@@ -1,6 +1,7 @@
 import { DurableObject } from 'cloudflare:workers'
 import { FrpError } from '../contract/errors.ts'
 import type { LogLevel } from '../contract/runtime.ts'
+import { isOwnPath, OWN_PATH } from '../protocol/frp/own-path.ts'
 import { type RelayApp, relayApp } from '../relay/api/app.ts'
 import { Relay } from '../relay/relay.ts'
 import { HubBudget } from './budget.ts'
@@ -16,8 +17,6 @@ import { reasonText } from './sockets.ts'
 import { HubStore } from './store.ts'
 import { VirtualPorts } from './virtual-ports.ts'
 
-/** frpc's path, and the prefix of all that is the relay's own. */
-const OWN_PATH = '/~!frp'
 /** How long an idle connection to a client's web server is kept: it keeps the object awake. */
 const IDLE_UPSTREAM_MS = 2_000
 /** The platform takes HTTP alone: TLS ends before it, and CONNECT does not arrive. */
@@ -85,7 +84,7 @@ export class Hub extends DurableObject<Env> {
     return await this.sleep.during(async () => {
       const { pathname } = splitUrl(request.url)
       if (pathname === OWN_PATH && isUpgrade(request)) return this.acceptClient(request)
-      if (pathname === OWN_PATH || pathname.startsWith(`${OWN_PATH}/`)) {
+      if (isOwnPath(pathname)) {
         // The API tells who is there; strangers wake nobody.
         this.app ??= relayApp(this.relay, this.runtime, 0, () => this.sleep.wakeAll())
         return await this.app.fetch(request, request.headers.get('CF-Connecting-IP') ?? '')

@@ -1,6 +1,7 @@
 import { type Context, Hono, type MiddlewareHandler } from 'hono'
 import type { Runtime } from '../../contract/runtime.ts'
 import { isLoopbackAddress, WebAccess } from '../../contract/web-access.ts'
+import { OWN_PATH } from '../../protocol/frp/own-path.ts'
 import { METRICS_TYPE, metricsText } from '../metrics.ts'
 import type { Relay } from '../relay.ts'
 import { apiActions } from './actions.ts'
@@ -9,8 +10,6 @@ import { addStatusPage } from './status-page.ts'
 import { apiV1 } from './v1.ts'
 import { apiV2, envelope } from './v2.ts'
 
-/** The prefix of all paths that are the relay's own, on every host. */
-export const OWN_PREFIX = '/~!frp'
 /** frp: a wrong password is answered this late. */
 export const GUESS_DELAY_MS = 200
 
@@ -38,9 +37,9 @@ export function relayApp(relay: Relay, runtime: Runtime, guessDelayMs = 0, onAll
   if (webServer.user !== '' && webServer.password !== '') {
     own.use(guard(relay, runtime, guessDelayMs, onAllowed))
     addRoutes(own, relay, runtime)
-    addStatusPage(own, '/dashboard', OWN_PREFIX)
+    addStatusPage(own, '/dashboard', OWN_PATH)
   }
-  app.route(OWN_PREFIX, own)
+  app.route(OWN_PATH, own)
   return served(app)
 }
 
@@ -118,7 +117,7 @@ function failed(error: Error, context: Context, runtime: Runtime): Response {
   const status = error instanceof ApiError ? error.status : 500
   if (status === 500) runtime.log.error(`http request [${path}]: ${error.message}`)
   const text = status === 500 ? 'internal error' : error.message
-  const isV2 = /^(\/~!frp)?\/api\/v2\//.test(path)
+  const isV2 = (path.startsWith(OWN_PATH) ? path.slice(OWN_PATH.length) : path).startsWith('/api/v2/')
   return jsonAnswer(isV2 ? envelope(null, status, text) : { Code: status, Msg: text }, status)
 }
 

@@ -80,6 +80,15 @@ describe('vhost HTTP', () => {
     expect(await who('one.example.com', '/closed', { authorization: basic('bob', 'pässword') })).toBe('closed')
   })
 
+  it('gives the service every path that is not the relay’s own', async () => {
+    const { who } = await startProxies({ p: { customDomains: ['h'] } })
+    expect(await who('h', '/~!frpx')).toBe('p')
+    expect(await who('h', '/~!frp.txt?a=/')).toBe('p')
+    expect(await who('h', '/~!frp/nothing')).toBe(404)
+    // The WebSocket's path, without an upgrade.
+    expect(await who('h', '/~!frp?x')).toBe(400)
+  })
+
   it('asks for a password in words of HTTP', async () => {
     const { port } = await startProxies({ p: { customDomains: ['h'], httpUser: 'u', httpPassword: 'p' } })
     const refused = await ask(port, { headers: { host: 'h' } })
