@@ -4,9 +4,10 @@ import { FrpError } from '../contract/errors.ts'
 import type { Runtime } from '../contract/runtime.ts'
 import { FRP_VERSION } from '../contract/version.ts'
 import type { Suite } from '../protocol/frp/aead.ts'
+import { edgefrpOf, featuresOf } from '../protocol/frp/edgefrp-field.ts'
 import { type Bootstrap, clientHello, readServerHello } from '../protocol/frp/hello.ts'
 import { MessageChannel, type MessageHandler } from '../protocol/frp/message-channel.ts'
-import type { LoginResp, OutgoingOf } from '../protocol/frp/messages.ts'
+import type { OutgoingOf } from '../protocol/frp/messages.ts'
 import { loginCodec, withMagic } from '../protocol/frp/opening.ts'
 import { CLIENT_HELLO, frameV2 } from '../protocol/frp/v2.ts'
 import type { ByteStream } from '../protocol/stream/byte-stream.ts'
@@ -122,10 +123,6 @@ function loginMessage(
     client_id: identity.clientID,
     metas: identity.metadatas,
     pool_count: server.transport.poolCount,
-    edgefrp: { v: 1, features: ['half-close', 'sleeps'] },
+    edgefrp: edgefrpOf(['half-close', 'sleeps']),
   }
-}
-
-function featuresOf(message: LoginResp): ReadonlySet<string> {
-  return new Set(message.edgefrp?.features ?? [])
 }

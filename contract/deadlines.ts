@@ -3,6 +3,13 @@ import type { Deadline } from './runtime.ts'
 /** setTimeout takes 2^31-1 ms at most; what is due later is armed again when the timer fires. */
 const LONGEST_TIMER_MS = 0x7fff_ffff
 
+/** A deadline of nothing: what was asked for is there already. */
+export const NO_DEADLINE: Deadline = {
+  cancel() {
+    // There is nothing to wait for.
+  },
+}
+
 /** What {@link Deadlines} needs of its surroundings; a test lends its own. */
 export interface Clock {
   monotonicMs(): number

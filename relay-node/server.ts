@@ -5,8 +5,8 @@ import { FrpError, messageOf } from '../contract/errors.ts'
 import type { Deadline, Runtime } from '../contract/runtime.ts'
 import { serverTls } from '../node/tls.ts'
 import type { WebListener } from '../node/web-listener.ts'
+import type { KeepAliveOptions } from '../protocol/yamux/keep-alive.ts'
 import { GUESS_DELAY_MS, relayApp } from '../relay/api/app.ts'
-import type { KeepAliveTimes } from '../relay/connection.ts'
 import { formatAddress, type Ports } from '../relay/ingress.ts'
 import type { Refusals } from '../relay/refusals.ts'
 import { Relay } from '../relay/relay.ts'
@@ -30,7 +30,7 @@ import { openUdpPort } from './udp.ts'
 import { openWebServer } from './web-server.ts'
 
 /** Without the keys in the file: a dead client is noticed within 15 s (frp: 40 s). */
-const KEEP_ALIVE: KeepAliveTimes = { intervalMs: 10_000, timeoutMs: 5_000 }
+const KEEP_ALIVE: KeepAliveOptions = { intervalMs: 10_000, timeoutMs: 5_000 }
 /** yamux ConnectionWriteTimeout, as in frp: what goes with an interval from the file. */
 const FRP_PING_TIMEOUT_MS = 10_000
 /** How often the traffic of running connections goes into `edgefrp.stateFile`. */
@@ -255,7 +255,7 @@ function userPorts(options: UserPortOptions): Ports {
   }
 }
 
-function keepAliveOf(options: FrpsOptions): KeepAliveTimes {
+function keepAliveOf(options: FrpsOptions): KeepAliveOptions {
   if (!options.given.has('transport.tcpMuxKeepaliveInterval')) return KEEP_ALIVE
   return { intervalMs: options.transport.tcpMuxKeepaliveInterval * 1000, timeoutMs: FRP_PING_TIMEOUT_MS }
 }

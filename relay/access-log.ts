@@ -42,7 +42,7 @@ export class ProxyAccess {
     this.runtime = runtime
     this.fixed = {
       proxy: message.proxy_name,
-      type: message.proxy_type === '' ? 'tcp' : message.proxy_type,
+      type: message.proxy_type,
       user,
     }
   }

@@ -9,7 +9,7 @@ import { equalKeys, privilegeKey } from '../protocol/frp/token.ts'
 import { TokenBucket } from '../protocol/stream/throttle.ts'
 import { type Principal, TokenVerifier, type Verifier } from './auth.ts'
 import { hostsOf } from './host-names.ts'
-import type { PortRange } from './ports.ts'
+import { type PortRange, rangesOf } from './ports.ts'
 
 /** How `Principal.identity` begins for a user with a token of its own. */
 const ACCOUNT = 'user:'
@@ -141,7 +141,7 @@ export class Accounts implements Verifier {
     const isSame = before !== undefined && before.options.bandwidthLimit === user.bandwidthLimit
     const fresh = bytes > 0 ? new TokenBucket(bytes, this.runtime) : undefined
     return {
-      ports: user.allowPorts.length === 0 ? undefined : user.allowPorts.map(rangeOf),
+      ports: user.allowPorts.length === 0 ? undefined : rangesOf(user.allowPorts),
       bucket: isSame ? before.allowance.bucket : fresh,
     }
   }
@@ -176,14 +176,9 @@ export class Accounts implements Verifier {
 
 function checkPort(message: NewProxy, user: string, ports: readonly PortRange[] | undefined): void {
   const { remote_port: port, proxy_type: type } = message
-  // frp: an empty type is tcp.
-  if (ports === undefined || port === 0 || !['', 'tcp', 'udp'].includes(type)) return
+  if (ports === undefined || port === 0 || (type !== 'tcp' && type !== 'udp')) return
   if (ports.some(({ start, end }) => port >= start && port <= end)) return
   throw new FrpError('PORT_NOT_ALLOWED', `port [${port}] is not allowed for user [${user}]`)
-}
-
-function rangeOf({ start, end, single }: UserOptions['allowPorts'][number]): PortRange {
-  return single > 0 ? { start: single, end: single } : { start, end }
 }
 
 /** `*` stands for any characters, everything else for itself. Without backtracking: names come from strangers. */

@@ -8,7 +8,7 @@ import type { Message } from '../protocol/frp/messages.ts'
 import { Opening } from '../protocol/frp/opening.ts'
 import { frameV2, SERVER_HELLO } from '../protocol/frp/v2.ts'
 import type { ByteStream, Link, StreamHandler } from '../protocol/stream/byte-stream.ts'
-import { KeepAlive } from '../protocol/yamux/keep-alive.ts'
+import { KeepAlive, type KeepAliveOptions } from '../protocol/yamux/keep-alive.ts'
 import { MemoryBudget } from '../protocol/yamux/memory-budget.ts'
 import { type FrameRate, Session, type SessionOptions } from '../protocol/yamux/session.ts'
 import { YamuxStream } from '../protocol/yamux/stream.ts'
@@ -16,11 +16,6 @@ import type { Control } from './control.ts'
 import type { PeerInfo } from './ingress.ts'
 import { HALF_CLOSED_LOOK_MS, STREAMS_BEFORE_LOGIN } from './limits.ts'
 import { SAVED_VERSION, type SavedConnection, type SavedControl, type SavedVisit } from './saved.ts'
-
-export interface KeepAliveTimes {
-  intervalMs: number
-  timeoutMs: number
-}
 
 export interface ConnectionOptions {
   runtime: Runtime
@@ -35,7 +30,7 @@ export interface ConnectionOptions {
   /** Shared by all sessions of an isolate; undefined: each has its own. */
   memoryBudget?: MemoryBudget | undefined
   /** Absent: nobody is pinged (a relay that sleeps). */
-  keepAlive: KeepAliveTimes | undefined
+  keepAlive: KeepAliveOptions | undefined
   /** What a peer has to close its end after ours; absent where that costs nothing, on a relay that sleeps. */
   closeMs: number | undefined
   /** The first message of a stream; whoever takes it detaches the channel. */

@@ -3,6 +3,7 @@ import type { Deadline, Log, Runtime } from '../contract/runtime.ts'
 import type { AeadStream } from '../protocol/frp/aead.ts'
 import type { CipherStream } from '../protocol/frp/cipher.ts'
 import type { WireProtocol } from '../protocol/frp/codec.ts'
+import type { Feature } from '../protocol/frp/edgefrp-field.ts'
 import { MessageChannel } from '../protocol/frp/message-channel.ts'
 import type {
   CloseProxy,
@@ -37,7 +38,8 @@ export interface ControlState {
   /** How its control connection is framed and encrypted. */
   wireProtocol: WireProtocol
   poolCount: number
-  features: readonly string[]
+  /** Those that both ends named. */
+  features: readonly Feature[]
   /** Unix ms. */
   loggedInMs: number
   /** Monotonic ms of the last valid Ping, or of the login. */
@@ -128,7 +130,7 @@ export class Control {
     return { user: login.user, metas: login.metas, run_id: runId }
   }
 
-  has(feature: string): boolean {
+  has(feature: Feature): boolean {
     return this.state.features.includes(feature)
   }
 

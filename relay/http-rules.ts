@@ -53,8 +53,7 @@ export function parseBasic(value: string | undefined): BasicCredential | undefin
 
 /** frp's answer to a request without the password of the proxy, or undefined if it may pass. */
 export function refuseByPassword(head: RequestHead, message: NewProxy, crypto: Crypto): OwnAnswer | undefined {
-  if (message.http_user === '' && message.http_pwd === '') return undefined
-  if (isPassword(crypto, credentialOf(head), message)) return undefined
+  if (mayEnter(crypto, credentialOf(head), message)) return undefined
   const challenge = 'Basic realm="Restricted"'
   if (head.isAbsoluteForm) {
     return ownAnswer(407, 'Proxy Authentication Required', '', ['Proxy-Authenticate', challenge])
@@ -62,8 +61,9 @@ export function refuseByPassword(head: RequestHead, message: NewProxy, crypto: C
   return ownAnswer(401, 'Unauthorized', 'Unauthorized\n', ['WWW-Authenticate', challenge])
 }
 
-/** Whether this is the user and password of the proxy. */
-export function isPassword(crypto: Crypto, given: BasicCredential | undefined, message: NewProxy): boolean {
+/** Whether this is the user and password of the proxy, or it asks for none. */
+export function mayEnter(crypto: Crypto, given: BasicCredential | undefined, message: NewProxy): boolean {
+  if (message.http_user === '' && message.http_pwd === '') return true
   return (
     given !== undefined &&
     isEqual(crypto, given.user, message.http_user) &&

@@ -1,3 +1,4 @@
+import { NO_DEADLINE } from '../contract/deadlines.ts'
 import type { FrpError } from '../contract/errors.ts'
 import type { Deadline, Log, Runtime } from '../contract/runtime.ts'
 import type { NewProxy } from '../protocol/frp/messages.ts'
@@ -50,7 +51,7 @@ export class HttpTarget {
     if (idle !== undefined) {
       idle.isUsed = true
       taker(idle.stream, true)
-      return NOTHING
+      return NO_DEADLINE
     }
     return this.workConns.open(user, (stream, error) => taker(stream, false, error))
   }
@@ -100,12 +101,6 @@ export class HttpTarget {
     const oldest = this.idle[0]
     if (oldest !== undefined) this.sweep = this.runtime.after(oldest.sinceMs - limitMs, () => this.sweepIdle())
   }
-}
-
-const NOTHING: Deadline = {
-  cancel() {
-    // There is nothing to wait for.
-  },
 }
 
 /** An idle connection: whatever comes on it ends it. */

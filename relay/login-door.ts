@@ -5,6 +5,7 @@ import { FRP_VERSION } from '../contract/version.ts'
 import { AeadStream } from '../protocol/frp/aead.ts'
 import { CipherStream, encrypt } from '../protocol/frp/cipher.ts'
 import type { WireProtocol } from '../protocol/frp/codec.ts'
+import { edgefrpOf, type Feature, featuresOf } from '../protocol/frp/edgefrp-field.ts'
 import type { MessageChannel } from '../protocol/frp/message-channel.ts'
 import type { Login } from '../protocol/frp/messages.ts'
 import type { ByteStream } from '../protocol/stream/byte-stream.ts'
@@ -34,7 +35,7 @@ export interface LoginDoorOptions {
   sleepers: Sleepers
   plugins: ServerPlugins
   /** What this relay speaks beyond frp. */
-  features: readonly string[]
+  features: readonly Feature[]
   proxies: Omit<ControlOptions['proxies'], 'accounts' | 'key'>
   /** The token is right; the login may still have to wait. */
   onVerified: (connection: Connection) => void
@@ -160,7 +161,7 @@ export class LoginDoor {
       type: 'LoginResp',
       version: FRP_VERSION,
       run_id: state.runId,
-      edgefrp: { v: 1, features: [...this.options.features] },
+      edgefrp: edgefrpOf(this.options.features),
     })
     const { stream, head } = channel.detach()
     control.start(this.cipher(prefixed(stream, head), control, opened))
@@ -241,7 +242,7 @@ export class LoginDoor {
       login,
       wireProtocol,
       poolCount: Math.max(0, Math.min(login.pool_count, this.config.transport.maxPoolCount)),
-      features: (login.edgefrp?.features ?? []).filter((feature) => this.options.features.includes(feature)),
+      features: this.options.features.filter((feature) => featuresOf(login).has(feature)),
       loggedInMs: this.runtime.nowMs(),
       lastPingMs: this.runtime.monotonicMs(),
       isProvisional: isSame,

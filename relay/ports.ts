@@ -1,3 +1,4 @@
+import type { FrpsOptions } from '../config/load.ts'
 import { FrpError } from '../contract/errors.ts'
 import type { Runtime } from '../contract/runtime.ts'
 import type { PortListener } from './ingress.ts'
@@ -7,6 +8,11 @@ import { MAX_REMEMBERED_PORTS, PORT_RESERVATION_MS, RANDOM_PORT_TRIES } from './
 export interface PortRange {
   start: number
   end: number
+}
+
+/** `allowPorts` of a configuration, whose entries are a range or a single port, in one form. */
+export function rangesOf(allowPorts: FrpsOptions['allowPorts']): PortRange[] {
+  return allowPorts.map(({ start, end, single }) => (single > 0 ? { start: single, end: single } : { start, end }))
 }
 
 interface Remembered {

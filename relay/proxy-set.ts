@@ -172,6 +172,8 @@ export class ProxySet {
 
   private async registerNow(message: NewProxy): Promise<string> {
     const accounts = this.options.accounts()
+    // frp, pkg/config/load.go: an empty type is tcp. Filled in once, here: behind it every message has its type.
+    if (message.proxy_type === '') message.proxy_type = 'tcp'
     const { principal } = this.options.control.state
     this.checkLimits(message)
     const allowance = accounts.admit(message, principal)
@@ -255,13 +257,11 @@ export class ProxySet {
     allowance: Allowance,
   ): { proxy: RelayProxy; workConns: WorkConns } {
     const { runtime, control, pool, key, context, plugins, ipRules, refusals, accessLog } = this.options
-    // frp: an empty type is tcp.
-    const type = message.proxy_type === '' ? 'tcp' : message.proxy_type
+    const { proxy_type: type } = message
     if (!isProxyType(type)) throw new FrpError('PROXY_REFUSED', `unknown proxy type: ${type}`)
     const why = this.options.unavailable[type]
     if (why !== undefined) throw new FrpError('NOT_SUPPORTED', why)
     const factory = PROXY_TYPES[type]
-    if (factory === null) throw new FrpError('NOT_SUPPORTED', `proxy type [${type}] is not available on this relay`)
     const log = this.options.log.child(message.proxy_name)
     const bytesPerSecond =
       message.bandwidth_limit_mode === 'server' ? bandwidthBytes(message.bandwidth_limit) : undefined

@@ -1,3 +1,4 @@
+import { NO_DEADLINE } from '../contract/deadlines.ts'
 import { FrpError, messageOf } from '../contract/errors.ts'
 import type { Deadline, Log, Runtime } from '../contract/runtime.ts'
 import { deriveKey } from '../protocol/frp/cipher.ts'
@@ -101,7 +102,7 @@ export class WorkConns {
   open(addresses: Partial<Addresses>, taker: WorkTaker): Deadline {
     if (this.options.isFull()) {
       taker(undefined, new FrpError('LIMIT', 'the relay holds too much to take new users'))
-      return NOTHING
+      return NO_DEADLINE
     }
     return this.options.pool.take((conn, error) => {
       if (conn === undefined) taker(undefined, error)
@@ -290,12 +291,6 @@ export class WorkConns {
     if (stream.write(codecOf(wire).encode(start), HEAD_ROOM)) started()
     else stream.attach(new Starting(started, (error) => taker(undefined, error)))
   }
-}
-
-const NOTHING: Deadline = {
-  cancel() {
-    // There is nothing to wait for.
-  },
 }
 
 /** A user who waits for a work connection: notices that the user left. */

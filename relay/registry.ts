@@ -107,7 +107,7 @@ export class Registry {
     const isSame = isRevived && known !== undefined
     const entry: Entry = {
       name,
-      type: message.proxy_type === '' ? 'tcp' : message.proxy_type,
+      type: message.proxy_type,
       user: control.user,
       clientId: clientIdOf(control),
       message,

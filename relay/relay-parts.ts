@@ -1,14 +1,14 @@
 import type { FrpsOptions } from '../config/frps.ts'
 import type { Runtime } from '../contract/runtime.ts'
+import type { Feature } from '../protocol/frp/edgefrp-field.ts'
+import type { KeepAliveOptions } from '../protocol/yamux/keep-alive.ts'
 import type { MemoryBudget } from '../protocol/yamux/memory-budget.ts'
 import type { AccessLog } from './access-log.ts'
-import type { KeepAliveTimes } from './connection.ts'
 import type { Control } from './control.ts'
 import type { Directory } from './directory.ts'
 import type { Ports } from './ingress.ts'
 import type { HttpGet } from './issuer.ts'
 import type { ProcessFigure } from './metrics.ts'
-import type { PortRange } from './ports.ts'
 import type { ProxyType } from './proxies/table.ts'
 import type { ProxyBounds } from './proxy-set.ts'
 import type { RegistryStore } from './registry-store.ts'
@@ -23,11 +23,11 @@ export interface RelayParts {
   /** For `auth.method = "oidc"`: how the issuer is asked for its keys. */
   get: HttpGet
   /** Undefined: clients are not pinged (a relay that sleeps). */
-  keepAlive?: KeepAliveTimes | undefined
+  keepAlive?: KeepAliveOptions | undefined
   /** frps custom404Page, read anew for each 404. */
   notFoundPage?: () => Promise<string | undefined>
   /** What this runtime adds to the features of the wire. */
-  features?: readonly string[]
+  features?: readonly Feature[]
   /** Who owns names; in memory unless given. */
   directory?: Directory<Control>
   sleepers?: Sleepers
@@ -62,9 +62,4 @@ export function boundsOf({ maxPortsPerClient, edgefrp: { limits } }: FrpsOptions
     newProxiesBurst: limits.newProxiesBurst,
     newProxiesPerSecond: limits.newProxiesPerSecond,
   }
-}
-
-/** `allowPorts`, one form for all. */
-export function rangesOf({ allowPorts }: FrpsOptions): PortRange[] {
-  return allowPorts.map(({ start, end, single }) => (single > 0 ? { start: single, end: single } : { start, end }))
 }

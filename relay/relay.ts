@@ -2,6 +2,7 @@ import type { FrpsOptions } from '../config/frps.ts'
 import { type ErrorCode, FrpError, messageOf } from '../contract/errors.ts'
 import { IpRules } from '../contract/ip-rules.ts'
 import type { Runtime } from '../contract/runtime.ts'
+import type { Feature } from '../protocol/frp/edgefrp-field.ts'
 import type { Message } from '../protocol/frp/messages.ts'
 import type { Link } from '../protocol/stream/byte-stream.ts'
 import { Accounts } from './accounts.ts'
@@ -21,12 +22,12 @@ import { LoginGuard } from './login-guard.ts'
 import { MemoryWatch } from './memory-watch.ts'
 import type { ProcessFigure } from './metrics.ts'
 import { Rendezvous } from './nathole/rendezvous.ts'
-import { PortBook } from './ports.ts'
+import { PortBook, rangesOf } from './ports.ts'
 import type { VhostTarget } from './proxies/table.ts'
 import { TcpGroups } from './proxies/tcp-group.ts'
 import { Refusals } from './refusals.ts'
 import { Registry } from './registry.ts'
-import { boundsOf, type RelayParts, type ReloadResult, rangesOf } from './relay-parts.ts'
+import { boundsOf, type RelayParts, type ReloadResult } from './relay-parts.ts'
 import type { SavedConnection } from './saved.ts'
 import { ServerPlugins } from './server-plugins.ts'
 import { NO_SLEEPERS } from './sleepers.ts'
@@ -37,7 +38,7 @@ import { Visits } from './visits.ts'
 import { WorkConnDoor } from './work-conn-door.ts'
 
 /** Features of our own wire that every relay speaks (an extra key in messages, which stock peers ignore). */
-const FEATURES: readonly string[] = ['half-close']
+const FEATURES: readonly Feature[] = ['half-close']
 const DAY_MS = 86_400_000
 const HOUR_MS = 3_600_000
 /** Ends that need no line: a stranger who left, our own end, and what has a line already. */
@@ -88,8 +89,8 @@ export class Relay {
     this.parts = parts
     this.runtime = runtime
     this.current = options
-    this.tcpPorts = new PortBook(runtime, rangesOf(options))
-    this.udpPorts = new PortBook(runtime, rangesOf(options))
+    this.tcpPorts = new PortBook(runtime, rangesOf(options.allowPorts))
+    this.udpPorts = new PortBook(runtime, rangesOf(options.allowPorts))
     this.refusals = new Refusals(runtime)
     this.memory = new MemoryWatch(runtime, limits.maxMemoryBytes, () => this.heldBytes)
     this.accounts = new Accounts(options, runtime, verifierOf(options, runtime, parts.get))
@@ -201,8 +202,8 @@ export class Relay {
       (before) => new Accounts(options, runtime, verifierOf(options, runtime, this.parts.get), before),
     )
     this.ipRules = ipRules
-    this.tcpPorts.allow(rangesOf(options))
-    this.udpPorts.allow(rangesOf(options))
+    this.tcpPorts.allow(rangesOf(options.allowPorts))
+    this.udpPorts.allow(rangesOf(options.allowPorts))
     this.current = options
   }
 

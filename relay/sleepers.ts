@@ -1,5 +1,4 @@
 import type { Connection } from './connection.ts'
-import type { SavedConnection } from './saved.ts'
 
 /**
  * What a runtime adds whose relay sleeps: where connections are kept while nothing of the relay is in memory.
@@ -19,5 +18,3 @@ export const NO_SLEEPERS: Sleepers = {
   },
   wakeConnection: () => undefined,
 }
-
-export type { SavedConnection }

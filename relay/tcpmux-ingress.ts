@@ -5,7 +5,7 @@ import { type ByteStream, READ_ONLY } from '../protocol/stream/byte-stream.ts'
 import { answerAndEnd, FirstRead } from './first-read.ts'
 import { canonicalHost } from './host-names.ts'
 import type { HttpRouteTable } from './http-routes.ts'
-import { type BasicCredential, isPassword, NOT_FOUND_PAGE, parseBasic } from './http-rules.ts'
+import { mayEnter, NOT_FOUND_PAGE, parseBasic } from './http-rules.ts'
 import type { Addresses } from './ingress.ts'
 import type { VhostTarget } from './proxies/table.ts'
 import type { Refusals } from './refusals.ts'
@@ -69,7 +69,7 @@ export class TcpmuxIngress {
     const target = host === undefined ? undefined : routes.find(host, '', credential?.user ?? '')
     if (target === undefined) {
       this.notFound(user)
-    } else if (!this.mayEnter(target, credential)) {
+    } else if (!mayEnter(runtime.crypto, credential, target.message)) {
       // frp says 200 first and 407 after it, as the first bytes of the tunnel.
       answerAndEnd(user, PASSWORD_WANTED, runtime)
     } else if (isPassthrough) {
@@ -77,11 +77,6 @@ export class TcpmuxIngress {
     } else {
       this.connect(user, addresses, target, bytes.subarray(head.byteLength))
     }
-  }
-
-  private mayEnter({ message }: VhostTarget, credential: BasicCredential | undefined): boolean {
-    if (message.http_user === '' && message.http_pwd === '') return true
-    return isPassword(this.options.runtime.crypto, credential, message)
   }
 
   /** Says that the tunnel is open, and opens it; `rest` is what came behind the request. */

@@ -39,7 +39,7 @@ export class UserGate {
       plugins.newUserConn({
         user: control.pluginUser,
         proxyName: message.proxy_name,
-        proxyType: message.proxy_type === '' ? 'tcp' : message.proxy_type,
+        proxyType: message.proxy_type,
         remoteAddr: formatAddress(sourceIp, sourcePort),
       })
   }

@@ -1,5 +1,6 @@
 import { FrpError } from '../contract/errors.ts'
 import type { Runtime } from '../contract/runtime.ts'
+import { edgefrpOf, type Feature, featuresOf } from '../protocol/frp/edgefrp-field.ts'
 import type { MessageChannel } from '../protocol/frp/message-channel.ts'
 import type { NewVisitorConn } from '../protocol/frp/messages.ts'
 import { prefixed } from '../protocol/stream/prefixed.ts'
@@ -22,13 +23,10 @@ export interface VisitDoorOptions {
   /** detailedErrorsToClient, as it is now. */
   isDetailed: () => boolean
   maxNameLength: number
-  features: readonly string[]
+  features: readonly Feature[]
   /** The client with this run id. */
   clientOf: (runId: string) => Control | undefined
 }
-
-/** The text of a feature that both ends named. */
-const HALF_CLOSE = 'half-close'
 
 /** Takes visitor connections in: NewVisitorConn, its answer, and then the bytes are the proxy's. */
 export class VisitDoor {
@@ -50,7 +48,7 @@ export class VisitDoor {
     channel.send({
       type: 'NewVisitorConnResp',
       proxy_name: message.proxy_name,
-      edgefrp: { v: 1, features: [...this.options.features] },
+      edgefrp: edgefrpOf(this.options.features),
     })
     const isWritten = channel.backlogBytes === 0
     const { stream, head } = channel.detach()
@@ -67,7 +65,7 @@ export class VisitDoor {
       useEncryption: message.use_encryption,
       useCompression: message.use_compression,
       wire,
-      isHalfClosing: message.edgefrp?.features.includes(HALF_CLOSE) === true,
+      isHalfClosing: featuresOf(message).has('half-close'),
     })
   }
 

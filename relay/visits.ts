@@ -2,6 +2,7 @@ import { FrpError } from '../contract/errors.ts'
 import type { Runtime } from '../contract/runtime.ts'
 import type { NewProxy, NewVisitorConn } from '../protocol/frp/messages.ts'
 import { equalKeys, privilegeKey } from '../protocol/frp/token.ts'
+import { WRONG_SECRETS } from './limits.ts'
 import { LoginGuard } from './login-guard.ts'
 import type { RelayProxy } from './proxies/table.ts'
 import { Turns } from './turns.ts'
@@ -26,9 +27,6 @@ export interface Visitor {
 /** Proxy metadata that say who may visit without a login of the relay. */
 const VISIT_KEY = 'edgefrp.visitKey'
 const VISIT_ACCESS = 'edgefrp.visit'
-/** Wrong secrets for one proxy from one address: at once, and then a second. More are not looked at. */
-const WRONG_SECRETS_BURST = 5
-const WRONG_SECRETS_PER_SECOND = 0.1
 
 /** One text for an unknown proxy and a wrong key: a stranger must not learn which names exist. */
 function refused(name: string): FrpError {
@@ -46,10 +44,7 @@ export class Visits {
 
   constructor(runtime: Runtime) {
     this.runtime = runtime
-    this.secretGuard = new LoginGuard(runtime, {
-      failuresBurst: WRONG_SECRETS_BURST,
-      failuresPerSecond: WRONG_SECRETS_PER_SECOND,
-    })
+    this.secretGuard = new LoginGuard(runtime, WRONG_SECRETS)
   }
 
   add(key: string, visitable: Visitable): void {

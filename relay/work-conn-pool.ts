@@ -1,3 +1,4 @@
+import { NO_DEADLINE } from '../contract/deadlines.ts'
 import { FrpError } from '../contract/errors.ts'
 import type { Deadline, Runtime } from '../contract/runtime.ts'
 import type { WireProtocol } from '../protocol/frp/codec.ts'
@@ -92,22 +93,22 @@ export class WorkConnPool {
   take(taker: WorkConnTaker): Deadline {
     if (this.isClosed) {
       taker(undefined, new FrpError('NO_WORK_CONN', 'the client is gone'))
-      return NOTHING
+      return NO_DEADLINE
     }
     const parked = this.idle.shift()
     if (parked !== undefined) {
       parked.unpark()
       this.fill()
       taker(parked.conn)
-      return NOTHING
+      return NO_DEADLINE
     }
     if (this.waiters.length >= MAX_WAITING_USERS) {
       taker(undefined, new FrpError('NO_WORK_CONN', `${MAX_WAITING_USERS} users wait for this client already`))
-      return NOTHING
+      return NO_DEADLINE
     }
     this.lastEmptyMs = this.options.runtime.monotonicMs()
     this.target = Math.min(this.capacity, Math.max(this.target + 1, this.waiters.length + 1))
-    const waiter: Waiter = { taker, deadline: NOTHING }
+    const waiter: Waiter = { taker, deadline: NO_DEADLINE }
     waiter.deadline = this.options.runtime.after(this.options.waitMs, () => this.giveUp(waiter))
     this.waiters.push(waiter)
     this.fill()
@@ -155,12 +156,6 @@ export class WorkConnPool {
     waiter.deadline.cancel()
     this.waiters = this.waiters.filter((one) => one !== waiter)
   }
-}
-
-const NOTHING: Deadline = {
-  cancel() {
-    // There is nothing to wait for.
-  },
 }
 
 /** An idle work connection: nobody reads it, but its end is noticed. */

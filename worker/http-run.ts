@@ -63,7 +63,7 @@ export class EdgeRun implements ExchangeHandler {
     })
     this.sourceIp = request.headers.get('CF-Connecting-IP') ?? '127.0.0.1'
     this.visit = target.visit(head, this.sourceIp, 0)
-    if (head.hasUpgrade) this.prepareUpgrade(head)
+    if (head.upgrade !== undefined) this.prepareUpgrade(head)
     applyRequestRules(head, target.message, this.sourceIp, request.url.startsWith('https:') ? 'https' : 'http')
     target.workConns.stats.connections += 1
     this.deadline = this.awaitResponse()

@@ -95,9 +95,7 @@ export function headOf(request: Request): RequestHead {
     contentLength: hasBody ? Number(length ?? -1) : length === null ? -1 : Number(length),
     isChunked: hasBody && length === null,
     keepAlive: true,
-    wantsClose: false,
     upgrade,
-    hasUpgrade: upgrade !== undefined,
     expectsContinue: false,
     byteLength: 0,
   }

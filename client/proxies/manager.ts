@@ -7,6 +7,7 @@ import type { Log, Runtime } from '../../contract/runtime.ts'
 import { loadedQuic } from '../../node/quic.ts'
 import { deriveKey } from '../../protocol/frp/cipher.ts'
 import type { WireProtocol } from '../../protocol/frp/codec.ts'
+import { featuresOf } from '../../protocol/frp/edgefrp-field.ts'
 import type { NewProxyResp, Outgoing, StartWorkConn } from '../../protocol/frp/messages.ts'
 import type { WrapOptions } from '../../protocol/frp/wrap.ts'
 import type { ByteStream } from '../../protocol/stream/byte-stream.ts'
@@ -132,7 +133,7 @@ export class ProxyManager {
   }
 
   private hasHalfClose(start: StartWorkConn): boolean {
-    return start.edgefrp === undefined ? this.parts.halfClose : start.edgefrp.features.includes('half-close')
+    return start.edgefrp === undefined ? this.parts.halfClose : featuresOf(start).has('half-close')
   }
 
   private create(name: string, config: ProxyOptions): ProxyOffer {

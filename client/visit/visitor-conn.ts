@@ -2,6 +2,7 @@ import { FrpError } from '../../contract/errors.ts'
 import type { Runtime } from '../../contract/runtime.ts'
 import { deriveKey } from '../../protocol/frp/cipher.ts'
 import type { WireProtocol } from '../../protocol/frp/codec.ts'
+import { edgefrpOf, featuresOf } from '../../protocol/frp/edgefrp-field.ts'
 import { MessageChannel, type MessageHandler } from '../../protocol/frp/message-channel.ts'
 import type { OutgoingOf } from '../../protocol/frp/messages.ts'
 import { streamCodec } from '../../protocol/frp/opening.ts'
@@ -81,7 +82,7 @@ export function askVisit(
           const rest = opened.detach()
           resolve({
             stream: unwrapped(prefixed(rest.stream, rest.head), target, runtime),
-            features: new Set(message.edgefrp?.features ?? []),
+            features: featuresOf(message),
             wire,
           })
         }
@@ -108,7 +109,7 @@ function visitMessage(target: VisitTarget, runId: string, runtime: Runtime): Out
       timestamp,
       use_encryption: useEncryption,
       use_compression: useCompression,
-      edgefrp: { v: 1, features: ['half-close'] },
+      edgefrp: edgefrpOf(['half-close']),
     }
   }
   const { type, port, visitKey } = target
@@ -118,7 +119,7 @@ function visitMessage(target: VisitTarget, runId: string, runtime: Runtime): Out
     proxy_name: '',
     timestamp,
     ...(visitKey === '' ? {} : { sign_key: privilegeKey(runtime.crypto, visitKey, timestamp) }),
-    edgefrp: { v: 1, features: ['half-close'], type, port },
+    edgefrp: edgefrpOf(['half-close'], { type, port }),
   }
 }
 

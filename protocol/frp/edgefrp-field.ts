@@ -11,6 +11,21 @@ export interface Edgefrp {
   [key: string]: JsonValue
 }
 
+/** What our ends tell each other that they can do; used when both named it. `sleeps`: a relay that should not be pinged. */
+export type Feature = 'half-close' | 'sleeps'
+
+const EDGEFRP_VERSION = 1
+
+/** The key of a message of ours, and what more stands in it. */
+export function edgefrpOf(features: readonly Feature[], more: Record<string, JsonValue> = {}): Edgefrp {
+  return { v: EDGEFRP_VERSION, features: [...features], ...more }
+}
+
+/** The features that the sender of a message named; none by a stock peer. */
+export function featuresOf(message: { edgefrp?: Edgefrp }): ReadonlySet<string> {
+  return new Set(message.edgefrp?.features)
+}
+
 const texts = list(text)
 
 /** Absent unless the peer is one of ours. It has no prototype: any key is only a key. */

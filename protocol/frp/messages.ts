@@ -19,10 +19,6 @@ import {
 } from './fields.ts'
 import { JsonObject, readJson } from './json.ts'
 
-/** What our ends tell each other that they can do; used when both named it. */
-export const FEATURES = ['half-close', 'sleeps'] as const
-export type Feature = (typeof FEATURES)[number]
-
 interface Entry<F extends Fields> {
   /** frp v1: the byte before the length. */
   typeByte: number

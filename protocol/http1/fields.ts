@@ -100,12 +100,6 @@ export class Fields {
     this.valueList.length = kept
   }
 
-  copy(): Fields {
-    const fields = new Fields()
-    for (let i = 0; i < this.names.length; i++) fields.appendChecked(this.names[i] as string, this.values[i] as string)
-    return fields
-  }
-
   *[Symbol.iterator](): IterableIterator<[name: string, value: string]> {
     for (let i = 0; i < this.names.length; i++) yield [this.names[i] as string, this.values[i] as string]
   }

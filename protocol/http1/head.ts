@@ -26,10 +26,6 @@ export interface RequestHead extends Omit<Facts, 'host'> {
   /** 0 or 1: HTTP/1.0 or HTTP/1.1. */
   minorVersion: number
   fields: Fields
-  /** An upgrade is asked for: {@link Facts.upgrade} is set. */
-  hasUpgrade: boolean
-  /** The connection ends after the answer: not {@link Facts.keepAlive}. */
-  wantsClose: boolean
   /** Bytes of the head on the wire. */
   byteLength: number
 }
@@ -42,8 +38,6 @@ export interface ResponseHead extends Omit<Facts, 'host' | 'expectsContinue'> {
   reason: string
   minorVersion: number
   fields: Fields
-  hasUpgrade: boolean
-  wantsClose: boolean
   byteLength: number
 }
 
@@ -108,9 +102,7 @@ function requestHead(method: string, target: string, minorVersion: number, field
     contentLength: facts.contentLength,
     isChunked: facts.isChunked,
     keepAlive: facts.keepAlive,
-    wantsClose: !facts.keepAlive,
     upgrade: facts.upgrade,
-    hasUpgrade: facts.upgrade !== undefined,
     expectsContinue: facts.expectsContinue,
     byteLength,
   }
@@ -147,9 +139,7 @@ export function readResponseHead(bytes: Uint8Array, limits: HeadLimits = HEAD_LI
     contentLength: facts.contentLength,
     isChunked: facts.isChunked,
     keepAlive: facts.keepAlive,
-    wantsClose: !facts.keepAlive,
     upgrade: facts.upgrade,
-    hasUpgrade: facts.upgrade !== undefined,
     byteLength: lines.end,
   }
 }

@@ -2,14 +2,9 @@ import { FrpError } from '../../contract/errors.ts'
 import type { Deadline, Runtime } from '../../contract/runtime.ts'
 import { FRP_VERSION } from '../../contract/version.ts'
 import { deriveKey, encrypt } from '../../protocol/frp/cipher.ts'
+import { edgefrpOf } from '../../protocol/frp/edgefrp-field.ts'
 import { MessageChannel } from '../../protocol/frp/message-channel.ts'
-import {
-  FEATURES,
-  type LoginResp,
-  type Message,
-  type OutgoingOf,
-  type StartWorkConn,
-} from '../../protocol/frp/messages.ts'
+import type { LoginResp, Message, OutgoingOf, StartWorkConn } from '../../protocol/frp/messages.ts'
 import { privilegeKey } from '../../protocol/frp/token.ts'
 import type { ByteStream, Link } from '../../protocol/stream/byte-stream.ts'
 import { pair } from '../../protocol/stream/pair.ts'
@@ -71,7 +66,7 @@ export class VirtualClient {
       ...this.proof(),
       ...this.options.login,
       pool_count: POOL_COUNT,
-      edgefrp: { v: 1, features: FEATURES.filter((feature) => feature === 'half-close') },
+      edgefrp: edgefrpOf(['half-close']),
     })
   }
 

@@ -7,7 +7,7 @@ import type { NewProxy } from '../../protocol/frp/messages.ts'
 export function confOf(message: NewProxy): Record<string, unknown> {
   return {
     name: message.proxy_name,
-    type: typeOf(message),
+    type: message.proxy_type,
     ...some('annotations', message.annotations),
     transport: {
       ...(message.use_encryption ? { useEncryption: true } : {}),
@@ -31,17 +31,12 @@ export function specOf(type: string, message: NewProxy | undefined): Record<stri
   return { type, [type]: message === undefined ? {} : blockOf(message) }
 }
 
-/** frp takes an empty type for tcp. */
-function typeOf(message: NewProxy): string {
-  return message.proxy_type === '' ? 'tcp' : message.proxy_type
-}
-
 function modeOf(message: NewProxy): string {
   return message.bandwidth_limit_mode === '' ? 'client' : message.bandwidth_limit_mode
 }
 
 function confOfType(message: NewProxy): Record<string, unknown> {
-  switch (typeOf(message)) {
+  switch (message.proxy_type) {
     case 'tcp':
     case 'udp':
       return { remotePort: message.remote_port }
@@ -81,7 +76,7 @@ function blockOf(message: NewProxy): Record<string, unknown> {
 }
 
 function blockOfType(message: NewProxy): Record<string, unknown> {
-  switch (typeOf(message)) {
+  switch (message.proxy_type) {
     case 'tcp':
     case 'udp':
       return { remotePort: message.remote_port }

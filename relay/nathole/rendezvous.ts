@@ -4,6 +4,7 @@ import type { NatHoleClient, NatHoleReport, NatHoleVisitor, Outgoing } from '../
 import { classifyNat, splitAddress } from '../../protocol/frp/nat-feature.ts'
 import { equalKeys, privilegeKey } from '../../protocol/frp/token.ts'
 import { clientText, lineText } from '../error-text.ts'
+import { WRONG_SECRETS } from '../limits.ts'
 import { LoginGuard } from '../login-guard.ts'
 import type { Sleepers } from '../sleepers.ts'
 import { Analysis, type Recommendation } from './analysis.ts'
@@ -19,8 +20,6 @@ const REPORT_MS = 30_000
 const MAX_MEETINGS = 4_096
 /** What a side may name: 2 mapped and 10 assisted are frp's. The peer sends datagrams to each. */
 const MAX_ADDRESSES = 16
-/** Wrong secrets for one proxy from one address: at once, and then a second. More are not looked at. */
-const WRONG_SECRETS = { failuresBurst: 5, failuresPerSecond: 0.1 }
 const SID_BYTES = 8
 
 /** An xtcp proxy. */

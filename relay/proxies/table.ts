@@ -78,8 +78,8 @@ export interface RelayProxy {
   visit?(visitor: ByteStream, addresses: Addresses, leg: VisitorLeg): void
 }
 
-/** One row a type: null means that this relay does not have it yet. A factory throws FrpError for what is wrong. */
-export const PROXY_TYPES: Readonly<Record<ProxyType, ((context: ProxyContext) => RelayProxy) | null>> = {
+/** One row a type. A factory throws FrpError for what is wrong. */
+export const PROXY_TYPES: Readonly<Record<ProxyType, (context: ProxyContext) => RelayProxy>> = {
   tcp: tcpProxy,
   udp: udpProxy,
   http: httpProxy,

@@ -3,7 +3,6 @@ import { codeOf } from '../../../contract/errors.ts'
 import {
   decode,
   encode,
-  FEATURES,
   idOf,
   type MessageType,
   messageTypeOfByte,
@@ -220,7 +219,7 @@ describe('numbers', () => {
 
 describe('our own key', () => {
   it('is carried where it is due, with what else stands in it', () => {
-    const edgefrp = { v: 1, features: [...FEATURES], visit: { type: 'tcp', port: 22, x: [null, true, 1.5] } }
+    const edgefrp = { v: 1, features: ['half-close', 'sleeps'], visit: { type: 'tcp', port: 22, x: [null, true, 1.5] } }
     for (const type of ['Login', 'LoginResp', 'StartWorkConn', 'NewVisitorConn', 'NewVisitorConnResp'] as const) {
       const json = encode({ type, edgefrp })
       expect(read(type, json)).toMatchObject({ edgefrp })
