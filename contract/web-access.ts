@@ -1,3 +1,4 @@
+import { type Rate, RateLimit } from './rate-limit.ts'
 import type { Crypto, Runtime } from './runtime.ts'
 
 /** What decides whether a request may go on; all that comes from a stranger. */
@@ -33,9 +34,8 @@ export interface WebAccessOptions {
   isLoopback: boolean
 }
 
-/** Wrong passwords of one address: at once, and then a second. A person types slower. */
-const GUESSES_AT_ONCE = 20
-const GUESSES_PER_SECOND = 1
+/** Wrong passwords of one address. A person types slower. */
+const GUESSES: Rate = { burst: 20, perSecond: 1 }
 /** Addresses with wrong passwords that are remembered; the oldest makes room. */
 const MAX_ADDRESSES = 10_000
 
@@ -48,7 +48,7 @@ export class WebAccess {
   readonly hasPassword: boolean
   private readonly options: WebAccessOptions
   private readonly wanted: Uint8Array
-  private readonly guesses = new Map<string, { left: number; atMs: number }>()
+  private readonly guesses = new Map<string, RateLimit>()
 
   constructor(options: WebAccessOptions) {
     this.options = options
@@ -73,14 +73,16 @@ export class WebAccess {
   private checkPassword({ authorization, address }: WebRequest): WebRefusal | undefined {
     const shown = authorization === undefined ? undefined : credentialsOf(authorization)
     if (shown === undefined) return unauthorized(false)
-    const guesses = this.guessesOf(address)
-    if (guesses.left < 1) {
+    const { runtime } = this.options
+    const { crypto } = runtime
+    const nowMs = runtime.monotonicMs()
+    const guesses = this.guesses.get(address) ?? new RateLimit(GUESSES, nowMs)
+    if (guesses.left(nowMs) < 1) {
       return { status: 429, text: 'Too many wrong passwords', headers: { 'Retry-After': '1' }, isGuess: false }
     }
-    const { crypto } = this.options.runtime
     // By hash, so that the time tells neither the length nor a common start.
     if (crypto.timingSafeEqual(digest(crypto, shown), this.wanted)) return undefined
-    guesses.left -= 1
+    guesses.take(nowMs)
     if (!this.guesses.has(address) && this.guesses.size >= MAX_ADDRESSES) {
       for (const oldest of this.guesses.keys()) {
         this.guesses.delete(oldest)
@@ -89,15 +91,6 @@ export class WebAccess {
     }
     this.guesses.set(address, guesses)
     return unauthorized(true)
-  }
-
-  private guessesOf(address: string): { left: number; atMs: number } {
-    const now = this.options.runtime.monotonicMs()
-    const known = this.guesses.get(address)
-    if (known === undefined) return { left: GUESSES_AT_ONCE, atMs: now }
-    known.left = Math.min(GUESSES_AT_ONCE, known.left + ((now - known.atMs) / 1000) * GUESSES_PER_SECOND)
-    known.atMs = now
-    return known
   }
 }
 

@@ -1,4 +1,5 @@
 import { FrpError, messageOf } from '../contract/errors.ts'
+import type { Rate } from '../contract/rate-limit.ts'
 import type { Deadline, Runtime } from '../contract/runtime.ts'
 import type { Suite } from '../protocol/frp/aead.ts'
 import type { WireProtocol } from '../protocol/frp/codec.ts'
@@ -10,7 +11,7 @@ import { frameV2, SERVER_HELLO } from '../protocol/frp/v2.ts'
 import type { ByteStream, Link, StreamHandler } from '../protocol/stream/byte-stream.ts'
 import { KeepAlive, type KeepAliveOptions } from '../protocol/yamux/keep-alive.ts'
 import { MemoryBudget } from '../protocol/yamux/memory-budget.ts'
-import { type FrameRate, Session, type SessionOptions } from '../protocol/yamux/session.ts'
+import { Session, type SessionOptions } from '../protocol/yamux/session.ts'
 import { YamuxStream } from '../protocol/yamux/stream.ts'
 import type { Control } from './control.ts'
 import type { PeerInfo } from './ingress.ts'
@@ -26,7 +27,7 @@ export interface ConnectionOptions {
   maxStreams: number
   memoryBytes: number
   /** Frames that carry nothing. */
-  idleFrames: FrameRate
+  idleFrames: Rate
   /** Shared by all sessions of an isolate; undefined: each has its own. */
   memoryBudget?: MemoryBudget | undefined
   /** Absent: nobody is pinged (a relay that sleeps). */

@@ -13,7 +13,7 @@ export const TAKE_OVER_INTERVAL_MS = 1_000
 /** frp server/control.go: the pool holds poolCount + 10 work connections. */
 export const EXTRA_WORK_CONNS = 10
 /** Wrong secrets for one stcp, sudp or xtcp proxy from one address: at once, and then a second. More are not looked at. */
-export const WRONG_SECRETS = { failuresBurst: 5, failuresPerSecond: 0.1 } as const
+export const WRONG_SECRETS = { burst: 5, perSecond: 0.1 } as const
 /** Users that wait for a work connection of one client; the next one is refused. */
 export const MAX_WAITING_USERS = 1_024
 /** How long a raised pool target outlives the last time that the pool was empty. */

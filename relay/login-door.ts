@@ -71,7 +71,7 @@ export class LoginDoor {
   reload(options: FrpsOptions, accountsAfter: (before: Accounts) => Accounts): void {
     this.config = options
     this.accounts = accountsAfter(this.accounts)
-    this.queue.perSecond = options.edgefrp.limits.loginsPerSecond
+    this.queue.allow(options.edgefrp.limits.loginsPerSecond)
   }
 
   get clientCount(): number {

@@ -1,15 +1,9 @@
+import { type Rate, RateLimit } from '../contract/rate-limit.ts'
 import type { Runtime } from '../contract/runtime.ts'
 
-export interface LoginGuardOptions {
-  /** Failures that an address may have at once. */
-  failuresBurst: number
-  /** Failures that an address earns back a second. */
-  failuresPerSecond: number
-}
-
 interface Failures {
-  tokens: number
-  sinceMs: number
+  /** What this address may still do wrong. */
+  limit: RateLimit
   /** Failures that no line was written for. */
   unreported: number
   reportedMs: number
@@ -26,12 +20,13 @@ const REPORT_INTERVAL_MS = 10_000
  */
 export class LoginGuard {
   private readonly runtime: Runtime
-  private readonly options: LoginGuardOptions
+  private readonly rate: Rate
   private readonly byAddress = new Map<string, Failures>()
 
-  constructor(runtime: Runtime, options: LoginGuardOptions) {
+  /** `rate`: of failures of one address. */
+  constructor(runtime: Runtime, rate: Rate) {
     this.runtime = runtime
-    this.options = options
+    this.rate = rate
   }
 
   /**
@@ -41,9 +36,7 @@ export class LoginGuard {
   failed(ip: string, about = ''): { isThrottled: boolean; report: number } {
     const now = this.runtime.monotonicMs()
     const failures = this.failuresOf(`${networkOf(ip)} ${about}`, now)
-    this.earn(failures, now)
-    const isThrottled = failures.tokens < 1
-    if (!isThrottled) failures.tokens -= 1
+    const isThrottled = !failures.limit.take(now)
     failures.unreported += 1
     if (now - failures.reportedMs < REPORT_INTERVAL_MS) return { isThrottled, report: 0 }
     const report = failures.unreported
@@ -55,15 +48,7 @@ export class LoginGuard {
   /** Whether a failure would be throttled now. */
   isBlocked(ip: string, about = ''): boolean {
     const failures = this.byAddress.get(`${networkOf(ip)} ${about}`)
-    if (failures === undefined) return false
-    this.earn(failures, this.runtime.monotonicMs())
-    return failures.tokens < 1
-  }
-
-  private earn(failures: Failures, now: number): void {
-    const { failuresBurst, failuresPerSecond } = this.options
-    failures.tokens = Math.min(failuresBurst, failures.tokens + ((now - failures.sinceMs) / 1000) * failuresPerSecond)
-    failures.sinceMs = now
+    return failures !== undefined && failures.limit.left(this.runtime.monotonicMs()) < 1
   }
 
   private failuresOf(network: string, now: number): Failures {
@@ -81,8 +66,7 @@ export class LoginGuard {
       }
     }
     const fresh = {
-      tokens: this.options.failuresBurst,
-      sinceMs: now,
+      limit: new RateLimit(this.rate, now),
       unreported: 0,
       reportedMs: Number.NEGATIVE_INFINITY,
     }

@@ -1,3 +1,4 @@
+import { type Rate, RateLimit } from '../contract/rate-limit.ts'
 import type { Deadline, Runtime } from '../contract/runtime.ts'
 
 interface Waiting {
@@ -8,19 +9,18 @@ interface Waiting {
 /** Lets logins in at a rate; what comes faster waits in line. A storm of reconnects then stays a queue. */
 export class LoginQueue {
   private readonly runtime: Runtime
-  /** Logins a second; a reload changes it. */
-  perSecond: number
   private readonly line: Waiting[] = []
-  /** Logins that may enter now: at most one second's worth. */
-  private places: number
-  private countedMs: number
+  private readonly places: RateLimit
   private next: Deadline | undefined
 
   constructor(runtime: Runtime, perSecond: number) {
     this.runtime = runtime
-    this.perSecond = perSecond
-    this.places = perSecond
-    this.countedMs = runtime.monotonicMs()
+    this.places = new RateLimit(oneSecondOf(perSecond), runtime.monotonicMs())
+  }
+
+  /** Logins a second from now on. */
+  allow(perSecond: number): void {
+    this.places.rate = oneSecondOf(perSecond)
   }
 
   /** Calls `run` now, or when its turn comes; who is not wanted any more by then costs nobody's place. */
@@ -31,20 +31,21 @@ export class LoginQueue {
 
   private admit(): void {
     const now = this.runtime.monotonicMs()
-    this.places = Math.min(this.perSecond, this.places + ((now - this.countedMs) / 1000) * this.perSecond)
-    this.countedMs = now
     for (let first = this.line[0]; first !== undefined; first = this.line[0]) {
       const isWanted = first.isWanted()
-      if (isWanted && this.places < 1) break
+      if (isWanted && !this.places.take(now)) break
       this.line.shift()
-      if (!isWanted) continue
-      this.places -= 1
-      first.run()
+      if (isWanted) first.run()
     }
     if (this.line.length === 0 || this.next !== undefined) return
-    this.next = this.runtime.after(((1 - this.places) / this.perSecond) * 1000, () => {
+    this.next = this.runtime.after(this.places.waitMs(now), () => {
       this.next = undefined
       this.admit()
     })
   }
+}
+
+/** At once no more than in a second: who waits is let in evenly. */
+function oneSecondOf(perSecond: number): Rate {
+  return { perSecond, burst: perSecond }
 }

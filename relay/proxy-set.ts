@@ -1,6 +1,7 @@
 import { bandwidthBytes } from '../contract/bandwidth.ts'
 import { FrpError } from '../contract/errors.ts'
 import type { IpRules } from '../contract/ip-rules.ts'
+import { type Rate, RateLimit } from '../contract/rate-limit.ts'
 import type { Log, Runtime } from '../contract/runtime.ts'
 import type { NewProxy } from '../protocol/frp/messages.ts'
 import type { Traffic } from '../protocol/stream/join.ts'
@@ -56,8 +57,7 @@ export interface ProxyBounds {
   maxPorts: number
   maxProxies: number
   maxNameLength: number
-  newProxiesBurst: number
-  newProxiesPerSecond: number
+  newProxies: Rate
 }
 
 /** What a proxy holds in the directory. */
@@ -82,13 +82,11 @@ export class ProxySet {
   private last: Promise<unknown> = Promise.resolve()
   private waiting = 0
   private isClosed = false
-  private allowance: number
-  private allowanceMs: number
+  private readonly newProxies: RateLimit
 
   constructor(options: ProxySetOptions) {
     this.options = options
-    this.allowance = options.bounds().newProxiesBurst
-    this.allowanceMs = options.runtime.monotonicMs()
+    this.newProxies = new RateLimit(options.bounds().newProxies, options.runtime.monotonicMs())
   }
 
   get size(): number {
@@ -289,12 +287,10 @@ export class ProxySet {
 
   private takeAllowance(): void {
     const { runtime, bounds } = this.options
-    const { newProxiesBurst, newProxiesPerSecond } = bounds()
-    const now = runtime.monotonicMs()
-    this.allowance = Math.min(newProxiesBurst, this.allowance + ((now - this.allowanceMs) / 1000) * newProxiesPerSecond)
-    this.allowanceMs = now
-    if (this.allowance < 1) throw new FrpError('LIMIT', `more than ${newProxiesPerSecond} new proxies a second`)
-    this.allowance -= 1
+    const { newProxies } = bounds()
+    this.newProxies.rate = newProxies
+    if (this.newProxies.take(runtime.monotonicMs())) return
+    throw new FrpError('LIMIT', `more than ${newProxies.perSecond} new proxies a second`)
   }
 
   private checkLimits(message: NewProxy): void {

@@ -59,7 +59,6 @@ export function boundsOf({ maxPortsPerClient, edgefrp: { limits } }: FrpsOptions
     maxPorts: maxPortsPerClient,
     maxProxies: limits.maxProxiesPerClient,
     maxNameLength: limits.maxNameLength,
-    newProxiesBurst: limits.newProxiesBurst,
-    newProxiesPerSecond: limits.newProxiesPerSecond,
+    newProxies: { burst: limits.newProxiesBurst, perSecond: limits.newProxiesPerSecond },
   }
 }

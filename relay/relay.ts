@@ -104,8 +104,8 @@ export class Relay {
       store: parts.registryStore,
     })
     const guard = new LoginGuard(runtime, {
-      failuresBurst: limits.failedLoginsBurst,
-      failuresPerSecond: limits.failedLoginsPerSecond,
+      burst: limits.failedLoginsBurst,
+      perSecond: limits.failedLoginsPerSecond,
     })
     const routes: Routes = {
       http: routesAt<HttpTarget>(options.vhostHTTPPort),

@@ -1,3 +1,4 @@
+import { RateLimit } from '../../contract/rate-limit.ts'
 import type { Deadline, Runtime } from '../../contract/runtime.ts'
 import type { ByteStream } from './byte-stream.ts'
 import { type Fate, StreamWrapper } from './wrapper.ts'
@@ -16,25 +17,19 @@ export class TokenBucket {
   /** The most that can be taken at once. */
   readonly burst: number
   private readonly runtime: Runtime
-  private tokens: number
-  private lastMs: number
+  private readonly bytes: RateLimit
   private waiters: Waiter[] = []
   private deadline: Deadline | undefined
 
   constructor(bytesPerSecond: number, runtime: Runtime) {
     this.burst = Math.max(1, Math.floor(bytesPerSecond))
     this.runtime = runtime
-    this.tokens = this.burst
-    this.lastMs = runtime.monotonicMs()
+    this.bytes = new RateLimit({ perSecond: this.burst, burst: this.burst }, runtime.monotonicMs())
   }
 
   /** Takes `bytes`, at most `burst`, if nobody waits and there are so many. */
   take(bytes: number): boolean {
-    if (this.waiters.length > 0) return false
-    this.refill()
-    if (this.tokens < bytes) return false
-    this.tokens -= bytes
-    return true
+    return this.waiters.length === 0 && this.bytes.take(this.runtime.monotonicMs(), bytes)
   }
 
   /** Calls `granted` once `bytes`, at most `burst`, were taken. */
@@ -45,18 +40,11 @@ export class TokenBucket {
     return { cancel: () => this.forget(waiter) }
   }
 
-  private refill(): void {
-    const now = this.runtime.monotonicMs()
-    this.tokens = Math.min(this.burst, this.tokens + ((now - this.lastMs) * this.burst) / 1000)
-    this.lastMs = now
-  }
-
   private arm(): void {
     const first = this.waiters[0]
     if (this.deadline !== undefined || first === undefined) return
-    this.refill()
     // A millisecond at least: a timer that fires early must not come back at once.
-    const delayMs = Math.max(1, Math.ceil(((first.bytes - this.tokens) * 1000) / this.burst))
+    const delayMs = Math.max(1, Math.ceil(this.bytes.waitMs(this.runtime.monotonicMs(), first.bytes)))
     this.deadline = this.runtime.after(delayMs, () => {
       this.deadline = undefined
       this.serve()
@@ -65,10 +53,13 @@ export class TokenBucket {
   }
 
   private serve(): void {
-    this.refill()
-    for (let first = this.waiters[0]; first !== undefined && first.bytes <= this.tokens; first = this.waiters[0]) {
+    const now = this.runtime.monotonicMs()
+    for (
+      let first = this.waiters[0];
+      first !== undefined && this.bytes.take(now, first.bytes);
+      first = this.waiters[0]
+    ) {
       this.waiters.shift()
-      this.tokens -= first.bytes
       first.granted()
     }
   }

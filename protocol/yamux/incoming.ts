@@ -1,11 +1,14 @@
 import { FrpError } from '../../contract/errors.ts'
-import { YAMUX_WINDOW_LIMIT } from '../limits.ts'
+import { type Rate, RateLimit } from '../../contract/rate-limit.ts'
+import { YAMUX_IDLE_FRAMES_BURST, YAMUX_IDLE_FRAMES_PER_SECOND, YAMUX_WINDOW_LIMIT } from '../limits.ts'
 import { FLAG_FIN, FLAG_RST, FLAG_SYN, GO_AWAY_NORMAL, TYPE_GO_AWAY, TYPE_PING, TYPE_WINDOW_UPDATE } from './frame.ts'
-import { FrameAllowance } from './frame-allowance.ts'
 import { FrameParser, type FrameSink } from './frame-parser.ts'
 import type { Session } from './session.ts'
 import type { SnapshotReader, SnapshotWriter } from './snapshot-bytes.ts'
 import type { YamuxStream } from './stream.ts'
+
+/** Frames that carry nothing, unless a session is told otherwise. */
+const IDLE_FRAMES: Rate = { perSecond: YAMUX_IDLE_FRAMES_PER_SECOND, burst: YAMUX_IDLE_FRAMES_BURST }
 
 /** The receiving half of a session: what the peer's frames do, and what they may not do (thrown as FrpError). */
 export class Incoming implements FrameSink {
@@ -15,14 +18,14 @@ export class Incoming implements FrameSink {
   outstandingPings = 0
   private readonly session: Session
   private readonly parser = new FrameParser()
-  private readonly allowance: FrameAllowance
+  private readonly idleFrames: RateLimit
   /** Of the Data frame that is being read: undefined if its stream is unknown. */
   private bodyStream: YamuxStream | undefined
   private bodyHasFin = false
 
   constructor(session: Session) {
     this.session = session
-    this.allowance = new FrameAllowance(session.options.nowMs(), session.options.idleFrames)
+    this.idleFrames = new RateLimit(session.options.idleFrames ?? IDLE_FRAMES, session.options.nowMs())
   }
 
   get isClosed(): boolean {
@@ -146,7 +149,7 @@ export class Incoming implements FrameSink {
   /** Counts a frame that carries nothing (reliability L6). */
   private allow(what: string): boolean {
     if (this.session.isClosed) return false
-    if (this.allowance.take(this.session.options.nowMs())) return true
+    if (this.idleFrames.take(this.session.options.nowMs())) return true
     throw new FrpError('YAMUX_FLOOD', `too many frames that carry nothing, the last were ${what}`)
   }
 
@@ -155,7 +158,7 @@ export class Incoming implements FrameSink {
     if (this.bodyStream === stream) this.bodyStream = undefined
   }
 
-  /** The allowance is not saved: who slept was quiet for longer than it takes to fill. */
+  /** The limit is not saved: who slept was quiet for longer than it takes to fill. */
   save(to: SnapshotWriter): void {
     to.uint((this.isPeerLeaving ? 1 : 0) + (this.bodyHasFin ? 2 : 0))
     to.uint(this.outstandingPings)

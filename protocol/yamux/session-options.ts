@@ -1,4 +1,4 @@
-import type { FrameRate } from './frame-allowance.ts'
+import type { Rate } from '../../contract/rate-limit.ts'
 import type { MemoryBudget } from './memory-budget.ts'
 import type { YamuxStream } from './stream.ts'
 
@@ -20,5 +20,5 @@ export interface SessionOptions {
   /** Several sessions may share one; default: 64 MiB for this session. */
   memoryBudget?: MemoryBudget
   /** Frames that carry nothing; beyond it the session ends with YAMUX_FLOOD. Default: the constants of `limits.ts`. */
-  idleFrames?: FrameRate
+  idleFrames?: Rate
 }

@@ -2,7 +2,6 @@ import { FrpError } from '../../contract/errors.ts'
 import { YAMUX_INITIAL_WINDOW, YAMUX_MAX_STREAMS, YAMUX_MAX_WINDOW, YAMUX_WINDOW_LIMIT } from '../limits.ts'
 import type { Link, StreamHandler } from '../stream/byte-stream.ts'
 import { GO_AWAY_PROTOCOL_ERROR } from './frame.ts'
-import type { FrameRate } from './frame-allowance.ts'
 import { HalfClosed } from './half-closed.ts'
 import { Incoming } from './incoming.ts'
 import { MemoryBudget } from './memory-budget.ts'
@@ -20,7 +19,7 @@ const DEFAULT_MEMORY_BYTES = 64 * 1024 * 1024
 const CLOSE_TIMEOUT_MS = 10_000
 const SNAPSHOT_VERSION = 1
 
-export type { FrameRate, SessionOptions }
+export type { SessionOptions }
 
 /**
  * The multiplexer: bytes of a link in, streams out, and back. It does no I/O beyond the link and starts no
