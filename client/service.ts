@@ -2,6 +2,7 @@ import type { FrpcOptions, ServerOptions } from '../config/frpc.ts'
 import type { ProxyOptions } from '../config/proxies.ts'
 import { codeOf, FrpError, messageOf } from '../contract/errors.ts'
 import type { Deadline, Log, Runtime } from '../contract/runtime.ts'
+import { publicIdOf } from '../protocol/frp/run-id.ts'
 import { BackOff } from './back-off.ts'
 import { Connector } from './connector.ts'
 import { Control } from './control.ts'
@@ -9,7 +10,7 @@ import { type Credentials, credentialsOf } from './credentials.ts'
 import { keepAliveTimes } from './keep-alive-times.ts'
 import { login } from './login.ts'
 import { ANSWER_MS } from './proxies/proxy.ts'
-import { publicId, RunIds } from './run-id.ts'
+import { RunIds } from './run-ids.ts'
 
 /** Users that the old relay let in before it read our CloseProxy still get their work connection. */
 const DRAIN_MS = 2_000
@@ -159,7 +160,7 @@ export class Service {
       const accepted = await login(stream, server, this.options, proof, this.runIds.get(server.key), this.runtime)
       if (this.isClosed) throw new FrpError('SESSION_ENDED', 'the client is closing')
       this.runIds.set(server.key, accepted.runId)
-      const id = publicId(accepted.runId)
+      const id = publicIdOf(accepted.runId, this.runtime.crypto)
       this.log = this.runtime.log.child(id)
       this.log.info(`login to server success, get run id [${id}]`)
       const keepAlive = keepAliveTimes(this.options.given, server, server.path, accepted.features)

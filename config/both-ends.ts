@@ -9,7 +9,7 @@ const AUTH_METHODS = ['token', 'oidc'] as const
 const AUTH_SCOPES: readonly string[] = ['HeartBeats', 'NewWorkConns']
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error'] as const
 /** The one name that frp's `--allow-unsafe` knows. */
-export const TOKEN_SOURCE_EXEC = 'TokenSourceExec'
+const TOKEN_SOURCE_EXEC = 'TokenSourceExec'
 
 export const logTable = table({
   /** `console`, or the path of a file. */

@@ -206,7 +206,7 @@ export function member(tableValue: unknown, name: string): unknown {
 }
 
 /** Go's text for an unknown key, and where it was met. */
-export function unknownField(key: string, path: Path): string {
+function unknownField(key: string, path: Path): string {
   return `json: unknown field ${JSON.stringify(key)}${path.length === 0 ? '' : ` in ${formatPath(path)}`}`
 }
 

@@ -23,7 +23,7 @@ export class RateLimit {
   left(nowMs: number): number {
     const { perSecond, burst } = this.rate
     this.count = Math.min(burst, this.count + (Math.max(0, nowMs - this.countedMs) * perSecond) / 1000)
-    this.countedMs = nowMs
+    this.countedMs = Math.max(this.countedMs, nowMs)
     return this.count
   }
 

@@ -24,7 +24,7 @@ function isForcedToWs(): boolean {
 }
 
 /** A socket that was upgraded as a Link, by whichever of the two ways this runtime allows. */
-export function upgradedLink(
+function upgradedLink(
   socket: Socket | TLSSocket,
   options: WebsocketOptions,
   socketOptions: SocketOptions = {},

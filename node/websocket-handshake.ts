@@ -5,8 +5,8 @@ import { FrpError } from '../contract/errors.ts'
 const ACCEPT_GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
 const VERSION = '13'
 /** Our ends announce themselves with `edgefrp: 1`, in the request and in the answer. */
-export const OWN_HEADER = 'edgefrp'
-export const OWN_VALUE = '1'
+const OWN_HEADER = 'edgefrp'
+const OWN_VALUE = '1'
 /** The answer to an upgrade is short; more than this is something else. */
 const MAX_ANSWER_BYTES = 16 * 1024
 const KEY_BYTES = 16

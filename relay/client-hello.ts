@@ -1,3 +1,4 @@
+import { Gathered } from '../contract/bytes.ts'
 import { FrpError } from '../contract/errors.ts'
 
 /** RFC 8446 5.1: a record of a handshake, and what one may carry. */
@@ -76,27 +77,6 @@ export class ClientHelloReader {
     if (size > MAX_HELLO_BYTES) throw tooLong()
     if (bytes.length < MESSAGE_HEADER + size) return undefined
     return { serverName: serverNameOf(new Fields(bytes.subarray(MESSAGE_HEADER, MESSAGE_HEADER + size))) }
-  }
-}
-
-/** Bytes that came in pieces, in memory that grows with them: strangers get no more than they send. */
-class Gathered {
-  private memory = new Uint8Array(0)
-  length = 0
-
-  get bytes(): Uint8Array {
-    return this.memory.subarray(0, this.length)
-  }
-
-  append(chunk: Uint8Array): void {
-    const length = this.length + chunk.length
-    if (length > this.memory.length) {
-      const larger = new Uint8Array(Math.max(length, 2 * this.memory.length))
-      larger.set(this.bytes)
-      this.memory = larger
-    }
-    this.memory.set(chunk, this.length)
-    this.length = length
   }
 }
 

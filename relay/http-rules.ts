@@ -20,7 +20,7 @@ export interface BasicCredential {
  * The credential that counts for a request: Proxy-Authorization of a proxy-style request (absolute URI), else
  * Authorization. Routing by user and checking the password look at the same one (CVE-2026-40910 came of two).
  */
-export function credentialOf(head: RequestHead): BasicCredential | undefined {
+function credentialOf(head: RequestHead): BasicCredential | undefined {
   return parseBasic(head.fields.get(head.isAbsoluteForm ? 'Proxy-Authorization' : 'Authorization'))
 }
 

@@ -76,7 +76,7 @@ export class LoginGuard {
 }
 
 /** An IPv4 address as it is, an IPv6 address by its first four groups as written (a host owns at least a /64). */
-export function networkOf(ip: string): string {
+function networkOf(ip: string): string {
   if (!ip.includes(':')) return ip
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(ip)
   if (mapped?.[1] !== undefined) return mapped[1]

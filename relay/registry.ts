@@ -6,7 +6,7 @@ import type { ProxyStats } from './proxy.ts'
 import type { RegistryStore, SavedProxy } from './registry-store.ts'
 
 /** Days of traffic that are kept, today included (frp: 7). */
-export const TRAFFIC_DAYS = 7
+const TRAFFIC_DAYS = 7
 const DAY_MS = 86_400_000
 
 /** Bytes of one day. */

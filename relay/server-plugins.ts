@@ -1,4 +1,5 @@
 import type { FrpsOptions } from '../config/frps.ts'
+import { hexOf } from '../contract/bytes.ts'
 import { FrpError, messageOf } from '../contract/errors.ts'
 import type { Runtime } from '../contract/runtime.ts'
 import {
@@ -200,8 +201,7 @@ export class ServerPlugins {
   }
 
   private newRequestId(): string {
-    const bytes = this.runtime.crypto.randomBytes(REQUEST_ID_BYTES)
-    return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('')
+    return hexOf(this.runtime.crypto.randomBytes(REQUEST_ID_BYTES))
   }
 }
 

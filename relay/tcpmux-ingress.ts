@@ -1,3 +1,4 @@
+import { concat } from '../contract/bytes.ts'
 import { FrpError } from '../contract/errors.ts'
 import type { Runtime } from '../contract/runtime.ts'
 import { type HeadLimits, HeadReader, type RequestHead, readRequestHead } from '../protocol/http1/head.ts'
@@ -48,7 +49,7 @@ export class TcpmuxIngress {
         chunks.push(chunk.slice())
         const found = reader.feed(chunk)
         if (found === undefined) return false
-        this.route(user, addresses, found.head, joined(chunks))
+        this.route(user, addresses, found.head, concat(chunks))
         return true
       },
       onRefused: (error) => {
@@ -113,14 +114,4 @@ function notFoundAnswer(page: string): Uint8Array {
   return encoder.encode(
     `HTTP/1.1 404 Not Found\r\nContent-Length: ${length}\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n${page}`,
   )
-}
-
-function joined(chunks: readonly Uint8Array[]): Uint8Array {
-  const bytes = new Uint8Array(chunks.reduce((sum, chunk) => sum + chunk.length, 0))
-  let at = 0
-  for (const chunk of chunks) {
-    bytes.set(chunk, at)
-    at += chunk.length
-  }
-  return bytes
 }

@@ -1,10 +1,10 @@
 import { FrpError } from '../../contract/errors.ts'
 import type { Deadline, Runtime } from '../../contract/runtime.ts'
 import type { NatHoleResp, Outgoing, OutgoingOf } from '../../protocol/frp/messages.ts'
+import { newNatHoleId } from '../../protocol/frp/nat-hole-id.ts'
 
 /** frp: PreCheck and ExchangeInfo, of one question. */
 const ANSWER_MS = 5_000
-const ID_BYTES = 8
 
 /** A question without its id, which is given here. */
 export type NatHoleQuestion =
@@ -24,7 +24,7 @@ export class NatHoleLine {
 
   /** Rejects with VISIT_REFUSED (the relay's reason), or TIMEOUT after 5 s. */
   ask(question: NatHoleQuestion): Promise<NatHoleResp> {
-    const id = newTransactionId(this.runtime)
+    const id = newNatHoleId(this.runtime)
     return new Promise((resolve, reject) => {
       const deadline = this.runtime.after(ANSWER_MS, () => {
         this.waiting.delete(id)
@@ -48,10 +48,4 @@ export class NatHoleLine {
   report(sid: string, success: boolean): void {
     this.send({ type: 'NatHoleReport', sid, success })
   }
-}
-
-/** As frp's: Unix seconds and 16 hex digits. */
-export function newTransactionId(runtime: Runtime): string {
-  const random = [...runtime.crypto.randomBytes(ID_BYTES)].map((byte) => byte.toString(16).padStart(2, '0'))
-  return `${Math.floor(runtime.nowMs() / 1000)}${random.join('')}`
 }

@@ -4,7 +4,7 @@ import type { Runtime } from '../../contract/runtime.ts'
 import { deriveKey } from '../../protocol/frp/cipher.ts'
 import type { NatHoleResp } from '../../protocol/frp/messages.ts'
 import { splitAddress } from '../../protocol/frp/nat-feature.ts'
-import { newTransactionId } from './nat-hole-line.ts'
+import { newNatHoleId } from '../../protocol/frp/nat-hole-id.ts'
 import { decodeSid, encodeSid } from './sid-datagram.ts'
 
 /** What a relay may make us do, each somewhat above frp's own numbers: it must not turn us on others. */
@@ -68,7 +68,7 @@ class Punch {
     this.answer = answer
     this.key = deriveKey(runtime.crypto, secretKey)
     this.runtime = runtime
-    this.transactionId = newTransactionId(runtime)
+    this.transactionId = newNatHoleId(runtime)
   }
 
   async run(localPort: number): Promise<Hole> {

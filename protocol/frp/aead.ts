@@ -1,3 +1,4 @@
+import { concat, Gathered } from '../../contract/bytes.ts'
 import { FrpError } from '../../contract/errors.ts'
 import type { Crypto } from '../../contract/runtime.ts'
 import { HEAD_ROOM, MAX_AEAD_TEXT_BYTES } from '../limits.ts'
@@ -16,7 +17,7 @@ import {
 /** The ciphers that both ends know, in our order of preference: AES is native on every machine that matters. */
 export const AEAD_ALGORITHMS = ['aes-256-gcm', 'xchacha20-poly1305'] as const satisfies readonly AeadAlgorithm[]
 const KEY_BYTES = 32
-export const TRANSCRIPT_BYTES = 32
+const TRANSCRIPT_BYTES = 32
 
 /** What the two hellos of a control connection agreed on. */
 export interface Suite {
@@ -61,8 +62,7 @@ export class AeadStream extends StreamWrapper {
   /** The peer's stream nonce is known. */
   private isReading = false
   /** The first bytes of a stream nonce or a record that is not complete. */
-  private partial = new Uint8Array(0)
-  private partialLength = 0
+  private readonly partial = new Gathered()
 
   constructor(inner: ByteStream, suite: Suite, token: string, role: Role, crypto: Crypto) {
     super(inner)
@@ -75,7 +75,7 @@ export class AeadStream extends StreamWrapper {
 
   /** The state, without keys: about 100 bytes and a partial record, at most 64 KiB. Take it when `isSavable`. */
   snapshot(): Uint8Array {
-    const bytes = new Uint8Array(SNAPSHOT_BYTES + this.partialLength)
+    const bytes = new Uint8Array(SNAPSHOT_BYTES + this.partial.length)
     const flags = (this.isWriting ? WRITING : 0) | (this.isEnded ? ENDED : 0) | (this.isReading ? READING : 0)
     bytes[0] = SNAPSHOT_VERSION
     bytes[1] = flags | (this.saveReading() << READING_SHIFT)
@@ -83,7 +83,7 @@ export class AeadStream extends StreamWrapper {
     bytes.set(this.suite.transcript, 3)
     bytes.set(this.sealing.save(), 3 + TRANSCRIPT_BYTES)
     bytes.set(this.opening.save(), 3 + TRANSCRIPT_BYTES + DIRECTION_STATE_BYTES)
-    bytes.set(this.partial.subarray(0, this.partialLength), SNAPSHOT_BYTES)
+    bytes.set(this.partial.bytes, SNAPSHOT_BYTES)
     return bytes
   }
 
@@ -102,8 +102,7 @@ export class AeadStream extends StreamWrapper {
     stream.loadReading(flags >> READING_SHIFT)
     stream.sealing.load(bytes.subarray(3 + TRANSCRIPT_BYTES, 3 + TRANSCRIPT_BYTES + DIRECTION_STATE_BYTES))
     stream.opening.load(bytes.subarray(3 + TRANSCRIPT_BYTES + DIRECTION_STATE_BYTES, SNAPSHOT_BYTES))
-    stream.partial = bytes.slice(SNAPSHOT_BYTES)
-    stream.partialLength = stream.partial.length
+    stream.partial.append(bytes.subarray(SNAPSHOT_BYTES))
     return stream
   }
 
@@ -131,12 +130,12 @@ export class AeadStream extends StreamWrapper {
   }
 
   override onEnd(): void {
-    if (this.partialLength === 0) {
+    if (this.partial.length === 0) {
       super.onEnd()
       return
     }
     const what = this.isReading ? `record ${this.opening.records}` : 'its stream nonce'
-    this.fail(new FrpError('CIPHER_TRUNCATED', `the stream ended after ${this.partialLength} bytes of ${what}`))
+    this.fail(new FrpError('CIPHER_TRUNCATED', `the stream ended after ${this.partial.length} bytes of ${what}`))
   }
 
   /** Gives the texts of all whole records as one chunk, in memory of their own. */
@@ -148,7 +147,7 @@ export class AeadStream extends StreamWrapper {
     } catch (error) {
       failure = error
     }
-    const text = joined(texts)
+    const text = concat(texts)
     const fate = text.length === 0 ? 'used' : this.deliver(text, 0)
     if (failure !== undefined) this.failWith(failure)
     return fate
@@ -156,15 +155,16 @@ export class AeadStream extends StreamWrapper {
 
   /** Reads from the start of `rest`, at most to the end of a record; answers how many bytes. */
   private read(rest: Uint8Array, texts: Uint8Array[]): number {
-    const known = this.partialLength === 0 ? rest : this.partial.subarray(0, this.partialLength)
+    const { partial } = this
+    const known = partial.length === 0 ? rest : partial.bytes
     const needed = this.neededFor(known)
     if (needed > known.length) {
-      const from = this.partialLength === 0 ? 0 : known.length
+      const from = partial.length
       const count = Math.min(needed - from, rest.length)
-      this.keep(rest.subarray(0, count))
-      if (this.partialLength < needed) return count
+      partial.append(rest.subarray(0, count))
+      if (partial.length < needed) return count
       // All that was needed is here; it may show that more is.
-      const whole = this.partial.subarray(0, this.partialLength)
+      const whole = partial.bytes
       if (this.neededFor(whole) === whole.length) this.take(whole, texts)
       return count
     }
@@ -180,22 +180,10 @@ export class AeadStream extends StreamWrapper {
   }
 
   private take(whole: Uint8Array, texts: Uint8Array[]): void {
-    this.partialLength = 0
+    this.partial.drop()
     if (this.isReading) texts.push(this.opening.open(whole))
     else this.opening.start(whole)
     this.isReading = true
-  }
-
-  /** The buffer grows with what came, never with what a length announced. */
-  private keep(bytes: Uint8Array): void {
-    const length = this.partialLength + bytes.length
-    if (length > this.partial.length) {
-      const grown = new Uint8Array(Math.max(64, length, 2 * this.partial.length))
-      grown.set(this.partial.subarray(0, this.partialLength))
-      this.partial = grown
-    }
-    this.partial.set(bytes, this.partialLength)
-    this.partialLength = length
   }
 
   private seal(chunk: Uint8Array, out: Uint8Array): void {
@@ -212,16 +200,4 @@ export class AeadStream extends StreamWrapper {
     if (!(error instanceof FrpError)) throw error
     this.fail(error)
   }
-}
-
-function joined(texts: readonly Uint8Array[]): Uint8Array {
-  const [first] = texts
-  if (first !== undefined && texts.length === 1) return first
-  const whole = new Uint8Array(texts.reduce((sum, { length }) => sum + length, 0))
-  let at = 0
-  for (const text of texts) {
-    whole.set(text, at)
-    at += text.length
-  }
-  return whole
 }

@@ -1,3 +1,4 @@
+import { concat } from '../../contract/bytes.ts'
 import { FrpError, messageOf } from '../../contract/errors.ts'
 import type { Crypto } from '../../contract/runtime.ts'
 import { AEAD_ALGORITHMS, type Suite } from './aead.ts'
@@ -95,7 +96,7 @@ export function readServerHello(payload: Uint8Array, sent: Uint8Array, crypto: C
 /** SHA-256 over both payloads as they were sent (pkg/proto/wire, HashCryptoTranscript). */
 export function transcriptHash(client: Uint8Array, server: Uint8Array, crypto: Crypto): Uint8Array {
   return crypto.sha256(
-    joined([
+    concat([
       utf8.encode('frp wire v2 crypto transcript'),
       ...part('client hello', client),
       ...part('server hello', server),
@@ -107,16 +108,6 @@ function part(label: string, payload: Uint8Array): Uint8Array[] {
   const length = new Uint8Array(8)
   new DataView(length.buffer).setUint32(4, payload.length)
   return [utf8.encode(`\0${label}\0`), length, payload]
-}
-
-function joined(parts: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0))
-  let at = 0
-  for (const bytes of parts) {
-    whole.set(bytes, at)
-    at += bytes.length
-  }
-  return whole
 }
 
 function readClientHello(payload: Uint8Array): Values<typeof CLIENT_FIELDS> {

@@ -1,3 +1,4 @@
+import { Gathered } from '../../contract/bytes.ts'
 import { FrpError, messageOf } from '../../contract/errors.ts'
 import { HEAD_ROOM } from '../limits.ts'
 import type { ByteStream, StreamHandler } from '../stream/byte-stream.ts'
@@ -33,8 +34,7 @@ export class MessageChannel implements StreamHandler {
   private readonly handler: MessageHandler
   private readonly codec: MessageCodec
   /** The first bytes of a message that is not complete. */
-  private partial = new Uint8Array(0)
-  private partialLength = 0
+  private readonly partial = new Gathered()
   /** The chunk being read, and where; between calls only what a paused channel holds. */
   private chunk: Uint8Array | undefined
   private at = 0
@@ -124,9 +124,10 @@ export class MessageChannel implements StreamHandler {
   /** A copy of what was received and not yet told: give it as `head` to a new channel to go on there. */
   snapshot(): Uint8Array {
     const rest = this.chunk === undefined ? new Uint8Array(0) : this.chunk.subarray(this.at)
-    const bytes = new Uint8Array(this.partialLength + rest.length)
-    bytes.set(this.partial.subarray(0, this.partialLength))
-    bytes.set(rest, this.partialLength)
+    const { partial } = this
+    const bytes = new Uint8Array(partial.length + rest.length)
+    bytes.set(partial.bytes)
+    bytes.set(rest, partial.length)
     return bytes
   }
 
@@ -156,8 +157,10 @@ export class MessageChannel implements StreamHandler {
 
   onEnd(): void {
     this.isEnded = true
-    if (this.partialLength > 0) {
-      this.destroy(new FrpError('MESSAGE_TRUNCATED', `the stream ended after ${this.partialLength} bytes of a message`))
+    if (this.partial.length > 0) {
+      this.destroy(
+        new FrpError('MESSAGE_TRUNCATED', `the stream ended after ${this.partial.length} bytes of a message`),
+      )
     } else if (this.handler.onEnd) this.handler.onEnd()
     else this.end()
   }
@@ -221,7 +224,7 @@ export class MessageChannel implements StreamHandler {
   }
 
   private nextFrame(): Uint8Array | undefined {
-    if (this.partialLength > 0) return this.completed()
+    if (this.partial.length > 0) return this.completed()
     const rest = this.rest()
     const length = this.codec.frameLength(rest)
     if (length !== undefined && length <= rest.length) {
@@ -235,10 +238,10 @@ export class MessageChannel implements StreamHandler {
   /** Adds to the partial message no more than it needs. */
   private completed(): Uint8Array | undefined {
     for (;;) {
-      const known = this.partial.subarray(0, this.partialLength)
+      const known = this.partial.bytes
       const length = this.codec.frameLength(known)
       if (length === known.length) {
-        this.partialLength = 0
+        this.partial.drop()
         return known
       }
       const missing = (length ?? this.codec.headBytes) - known.length
@@ -252,17 +255,9 @@ export class MessageChannel implements StreamHandler {
     return this.chunk === undefined ? new Uint8Array(0) : this.chunk.subarray(this.at)
   }
 
-  /** Copies the next `count` bytes; the buffer grows with what came, never with what a length announced. */
+  /** Copies the next `count` bytes. */
   private keep(count: number): void {
-    if (count === 0) return
-    const needed = this.partialLength + count
-    if (needed > this.partial.length) {
-      const grown = new Uint8Array(Math.max(64, needed, 2 * this.partial.length))
-      grown.set(this.partial.subarray(0, this.partialLength))
-      this.partial = grown
-    }
-    this.partial.set(this.rest().subarray(0, count), this.partialLength)
-    this.partialLength = needed
+    this.partial.append(this.rest().subarray(0, count))
     this.at += count
   }
 }

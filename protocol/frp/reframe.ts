@@ -1,3 +1,4 @@
+import { Gathered } from '../../contract/bytes.ts'
 import { FrpError } from '../../contract/errors.ts'
 import { HEAD_ROOM } from '../limits.ts'
 import type { ByteStream } from '../stream/byte-stream.ts'
@@ -36,8 +37,8 @@ export class ReframedStream extends StreamWrapper {
 
   /** The state, with the partial frames: mostly a few bytes. Take it when `isSavable`. */
   snapshot(): Uint8Array {
-    const toWrite = this.writing.partial
-    const toRead = this.reading.partial
+    const toWrite = this.writing.partial.bytes
+    const toRead = this.reading.partial.bytes
     const bytes = new Uint8Array(SNAPSHOT_BYTES + toWrite.length + toRead.length)
     bytes[0] = SNAPSHOT_VERSION
     bytes[1] = (this.isEnded ? ENDED : 0) | (this.saveReading() << READING_SHIFT)
@@ -56,8 +57,8 @@ export class ReframedStream extends StreamWrapper {
     stream.isEnded = ((bytes[1] ?? 0) & ENDED) !== 0
     stream.loadReading((bytes[1] ?? 0) >> READING_SHIFT)
     const middle = SNAPSHOT_BYTES + new DataView(bytes.buffer, bytes.byteOffset).getUint32(2)
-    stream.writing.partial = bytes.slice(SNAPSHOT_BYTES, middle)
-    stream.reading.partial = bytes.slice(middle)
+    stream.writing.partial.append(bytes.subarray(SNAPSHOT_BYTES, middle))
+    stream.reading.partial.append(bytes.subarray(middle))
     return stream
   }
 
@@ -101,8 +102,8 @@ export class ReframedStream extends StreamWrapper {
 
 /** One direction. */
 class Reframing {
-  private buffer = new Uint8Array(0)
-  private length = 0
+  /** The first bytes of a frame that is not complete. */
+  readonly partial = new Gathered()
   private readonly from: MessageCodec
   private readonly to: MessageCodec
   private readonly toWire: WireProtocol
@@ -113,24 +114,15 @@ class Reframing {
     this.toWire = to
   }
 
-  /** The first bytes of a frame that is not complete. */
-  get partial(): Uint8Array {
-    return this.buffer.subarray(0, this.length)
-  }
-
-  set partial(bytes: Uint8Array) {
-    this.buffer = bytes.slice()
-    this.length = bytes.length
-  }
-
   /** The frames that `chunk` completes, in the other framing, in memory of its own with `HEAD_ROOM` before it. */
   convert(chunk: Uint8Array): Uint8Array {
-    this.keep(chunk)
+    const { partial } = this
+    partial.append(chunk)
     const frames: Uint8Array[] = []
     let at = 0
     let size = 0
     for (;;) {
-      const rest = this.buffer.subarray(at, this.length)
+      const rest = partial.bytes.subarray(at)
       const length = this.from.frameLength(rest)
       if (length === undefined || length > rest.length) break
       const frame = this.reframed(rest.subarray(0, length))
@@ -138,8 +130,7 @@ class Reframing {
       size += frame?.length ?? 0
       at += length
     }
-    this.buffer.copyWithin(0, at, this.length)
-    this.length -= at
+    partial.drop(at)
     const out = new Uint8Array(HEAD_ROOM + size).subarray(HEAD_ROOM)
     let to = 0
     for (const frame of frames) {
@@ -147,18 +138,6 @@ class Reframing {
       to += frame.length
     }
     return out
-  }
-
-  /** The buffer grows with what came, never with what a length announced. */
-  private keep(chunk: Uint8Array): void {
-    const length = this.length + chunk.length
-    if (length > this.buffer.length) {
-      const grown = new Uint8Array(Math.max(length, 2 * this.buffer.length))
-      grown.set(this.partial)
-      this.buffer = grown
-    }
-    this.buffer.set(chunk, this.length)
-    this.length = length
   }
 
   private reframed(frame: Uint8Array): Uint8Array | undefined {

@@ -1,3 +1,4 @@
+import { hexOf } from '../../contract/bytes.ts'
 import type { Crypto } from '../../contract/runtime.ts'
 
 const utf8 = new TextEncoder()
@@ -7,9 +8,7 @@ const utf8 = new TextEncoder()
  * lower-case hex. `secret` is the token for privilege_key, a proxy's secretKey for sign_key.
  */
 export function privilegeKey(crypto: Crypto, secret: string, timestampSeconds: number): string {
-  let hex = ''
-  for (const byte of crypto.md5(utf8.encode(secret + timestampSeconds))) hex += byte.toString(16).padStart(2, '0')
-  return hex
+  return hexOf(crypto.md5(utf8.encode(secret + timestampSeconds)))
 }
 
 /** Whether two keys are the same text, in a time that tells nothing about either but its length. */

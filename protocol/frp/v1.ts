@@ -4,7 +4,7 @@ import type { MessageCodec } from './codec.ts'
 import { decode, encode, type Message, messageTypeOfByte, type Outgoing, typeByteOf } from './messages.ts'
 
 /** Type byte and int64 length, big endian. */
-export const V1_HEAD_BYTES = 9
+const V1_HEAD_BYTES = 9
 
 const utf8 = new TextEncoder()
 

@@ -80,7 +80,7 @@ function maskBytes(bytes: Uint8Array, from: number, to: number, key: Uint8Array,
   for (let i = from; i < to; i++) bytes[i] = (bytes[i] as number) ^ (key[(position + i) & 3] as number)
 }
 
-export function isZeroKey(key: Uint8Array): boolean {
+function isZeroKey(key: Uint8Array): boolean {
   return ((key[0] as number) | (key[1] as number) | (key[2] as number) | (key[3] as number)) === 0
 }
 

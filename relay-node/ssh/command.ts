@@ -1,4 +1,5 @@
 import { Command, CommanderError } from 'commander'
+import { hexOf } from '../../contract/bytes.ts'
 import { FrpError } from '../../contract/errors.ts'
 import type { Crypto } from '../../contract/runtime.ts'
 import type { OutgoingOf } from '../../protocol/frp/messages.ts'
@@ -40,7 +41,7 @@ export function readCommand(text: string, crypto: Crypto): TunnelCommand | { hel
   const proxyName = values.text('proxy-name')
   return {
     type,
-    proxyName: proxyName === '' ? `sshtunnel-${type}-${randomHex(crypto)}` : proxyName,
+    proxyName: proxyName === '' ? `sshtunnel-${type}-${hexOf(crypto.randomBytes(RANDOM_NAME_BYTES))}` : proxyName,
     user: values.text('user'),
     clientId: values.text('client-id'),
     token: values.text('token'),
@@ -97,12 +98,6 @@ function pflagText(error: CommanderError, args: readonly string[]): string {
   const given = args.find((arg) => dashed(arg) === unknown) ?? unknown
   if (given.startsWith('--')) return `unknown flag: ${given.split('=')[0]}`
   return `unknown shorthand flag: '${given.charAt(1)}' in ${given}`
-}
-
-function randomHex(crypto: Crypto): string {
-  let hex = ''
-  for (const byte of crypto.randomBytes(RANDOM_NAME_BYTES)) hex += byte.toString(16).padStart(2, '0')
-  return hex
 }
 
 function ignore(): void {

@@ -2,6 +2,7 @@ import { FrpError } from '../../contract/errors.ts'
 import type { Deadline, Runtime } from '../../contract/runtime.ts'
 import type { NatHoleClient, NatHoleReport, NatHoleVisitor, Outgoing } from '../../protocol/frp/messages.ts'
 import { classifyNat, splitAddress } from '../../protocol/frp/nat-feature.ts'
+import { newNatHoleId } from '../../protocol/frp/nat-hole-id.ts'
 import { equalKeys, privilegeKey } from '../../protocol/frp/token.ts'
 import { clientText, lineText } from '../error-text.ts'
 import { WRONG_SECRETS } from '../limits.ts'
@@ -20,7 +21,6 @@ const REPORT_MS = 30_000
 const MAX_MEETINGS = 4_096
 /** What a side may name: 2 mapped and 10 assisted are frp's. The peer sends datagrams to each. */
 const MAX_ADDRESSES = 16
-const SID_BYTES = 8
 
 /** An xtcp proxy. */
 export interface NatHoleOwner {
@@ -155,7 +155,7 @@ export class Rendezvous {
     checkAddresses(message)
     this.forgetOld()
     if (this.meetings.size >= MAX_MEETINGS) throw new FrpError('LIMIT', `${MAX_MEETINGS} xtcp visitors are under way`)
-    const sid = this.newSid()
+    const sid = newNatHoleId(this.runtime)
     const waiting = this.runtime.after(OWNER_MS, () => {
       this.meetings.delete(sid)
       this.runtime.log.debug(`wait for NatHoleClient message timeout, sid [${sid}]`)
@@ -193,12 +193,6 @@ export class Rendezvous {
   private forgetOld(): void {
     const nowMs = this.runtime.monotonicMs()
     for (const [sid, { untilMs }] of this.meetings) if (untilMs < nowMs) this.meetings.delete(sid)
-  }
-
-  /** As frp's: Unix seconds and 16 hex digits. */
-  private newSid(): string {
-    const random = [...this.runtime.crypto.randomBytes(SID_BYTES)].map((byte) => byte.toString(16).padStart(2, '0'))
-    return `${Math.floor(this.runtime.nowMs() / 1000)}${random.join('')}`
   }
 }
 

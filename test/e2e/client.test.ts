@@ -3,9 +3,10 @@ import { connect, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
-import { publicId } from '../../client/run-id.ts'
+import { nodeCrypto } from '../../node/crypto.ts'
 import { socketStream } from '../../node/socket.ts'
 import { serverTls } from '../../node/tls.ts'
+import { publicIdOf } from '../../protocol/frp/run-id.ts'
 import { CleanUp, echoTcp, freePorts, listenTcp, startClient } from './client-rig.ts'
 import { collect, FakeRelay } from './fake-relay.ts'
 
@@ -55,7 +56,7 @@ describe('login', () => {
     const runId = 'a-secret-run-id-0123456789'
     const relay = await FakeRelay.start(cleanUp, { onLogin: () => ({ run_id: runId }) })
     const { lines } = startClient(cleanUp, configFor(relay, { proxies: [tcpProxy('p', 1)] }))
-    await lines.waitFor(`login to server success, get run id [${publicId(runId)}]`)
+    await lines.waitFor(`login to server success, get run id [${publicIdOf(runId, nodeCrypto)}]`)
     await lines.waitFor('[p] start proxy success')
     expect(lines.lines.join('')).not.toContain(runId)
   })

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { FrpError, messageOf } from '../contract/errors.ts'
 
@@ -6,11 +5,6 @@ import { FrpError, messageOf } from '../contract/errors.ts'
 const MAX_RUN_ID_LENGTH = 128
 /** A state file holds one id per server: more bytes than this are not ours. */
 const MAX_STATE_BYTES = 64 * 1024
-
-/** What may be shown of a run id, which is itself a secret: the first 16 hex digits of its SHA-256. */
-export function publicId(runId: string): string {
-  return createHash('sha256').update(runId).digest('hex').slice(0, 16)
-}
 
 /**
  * The run ids that servers gave us, by `address:port`: an id is offered to the server that gave it and to no
