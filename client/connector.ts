@@ -1,7 +1,8 @@
-import { isIP, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { FrpcOptions, ServerOptions } from '../config/frpc.ts'
 import { FrpError } from '../contract/errors.ts'
+import { bracketed, formatAddress } from '../contract/ip.ts'
 import type { Runtime } from '../contract/runtime.ts'
 import { dial } from '../node/dial.ts'
 import { duplexOf } from '../node/duplex.ts'
@@ -131,9 +132,9 @@ export class Connector {
     }
     if (protocol === 'wss') {
       // The Host is the name of TLS without a port, as frpc has it.
-      return this.websocket(await this.tls(socket, ['http/1.1']), { raw }, hostOf(this.tlsName))
+      return this.websocket(await this.tls(socket, ['http/1.1']), { raw }, bracketed(this.tlsName))
     }
-    const host = `${hostOf(this.server.serverAddr)}:${this.server.serverPort}`
+    const host = formatAddress(this.server.serverAddr, this.server.serverPort)
     const link = await this.websocket(socket, { raw }, host)
     return tls.enable ? socketStream(await this.tls(duplexOf(link)), { raw }) : link
   }
@@ -163,11 +164,6 @@ export class Connector {
     link.startPings(WEBSOCKET_PING_MS, WEBSOCKET_PONG_MS, this.runtime)
     return link
   }
-}
-
-/** As it stands in a URL: IPv6 in brackets. */
-function hostOf(host: string): string {
-  return isIP(host) === 6 ? `[${host}]` : host
 }
 
 function isLoopback(host: string): boolean {

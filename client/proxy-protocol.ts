@@ -1,4 +1,5 @@
 import { isIP, isIPv4 } from 'node:net'
+import { parseIp } from '../contract/ip.ts'
 
 /** An endpoint as a relay names it. */
 export interface Endpoint {
@@ -63,22 +64,7 @@ function bytesOfV4(ip: string): Buffer {
   return Buffer.from(ip.split('.').map(Number))
 }
 
+/** Mapped if it is IPv4; both were looked at before. */
 function bytesOfV6(ip: string): Buffer {
-  const text = withoutZone(asV6(ip))
-  // The dotted tail of a mapped address is two groups.
-  const dotted = /^(.*:)(\d+\.\d+\.\d+\.\d+)$/.exec(text)
-  const hex = dotted === null ? text : `${dotted[1]}${groupsOfV4(dotted[2] ?? '')}`
-  const [left = '', right] = hex.split('::')
-  const before = left === '' ? [] : left.split(':')
-  const after = right === undefined || right === '' ? [] : right.split(':')
-  const zeros = right === undefined ? 0 : 8 - before.length - after.length
-  const out = Buffer.alloc(16)
-  const groups = [...before, ...new Array<string>(Math.max(0, zeros)).fill('0'), ...after]
-  for (const [i, group] of groups.entries()) out.writeUInt16BE(Number.parseInt(group, 16), i * 2)
-  return out
-}
-
-function groupsOfV4(ip: string): string {
-  const bytes = bytesOfV4(ip)
-  return `${bytes.readUInt16BE(0).toString(16)}:${bytes.readUInt16BE(2).toString(16)}`
+  return Buffer.from(parseIp(asV6(ip)) ?? new Uint8Array(16))
 }

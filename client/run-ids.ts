@@ -1,5 +1,6 @@
-import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { FrpError, messageOf } from '../contract/errors.ts'
+import { isMissing, replaceFile } from '../node/replace-file.ts'
 
 /** A run id of ours has 32 characters, of stock frps 16; a relay that sends a longer one is not remembered. */
 const MAX_RUN_ID_LENGTH = 128
@@ -48,13 +49,9 @@ export class RunIds {
   }
 
   private save(file: string): void {
-    const temporary = `${file}.tmp`
     try {
-      // A new file each time: a file that is already there would keep its mode, and could be somebody's link.
-      rmSync(temporary, { force: true })
       const text = JSON.stringify({ v: 1, runIds: Object.fromEntries(this.ids) })
-      writeFileSync(temporary, `${text}\n`, { mode: 0o600, flag: 'wx' })
-      renameSync(temporary, file)
+      replaceFile(file, `${text}\n`)
     } catch (error) {
       // A client without its state file works; it only takes its names over more slowly after a restart.
       this.warn(`edgefrp.stateFile [${file}] cannot be written: ${messageOf(error)}`)
@@ -65,8 +62,4 @@ export class RunIds {
 function runIdsOf(state: unknown): object {
   if (typeof state !== 'object' || state === null || !('runIds' in state)) return {}
   return typeof state.runIds === 'object' && state.runIds !== null ? state.runIds : {}
-}
-
-function isMissing(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ENOENT'
 }

@@ -1,6 +1,6 @@
 import type { FrpcOptions, ServerOptions } from '../config/frpc.ts'
 import type { ProxyOptions } from '../config/proxies.ts'
-import { codeOf, FrpError, messageOf } from '../contract/errors.ts'
+import { asError, codeOf, FrpError, messageOf } from '../contract/errors.ts'
 import type { Deadline, Log, Runtime } from '../contract/runtime.ts'
 import { publicIdOf } from '../protocol/frp/run-id.ts'
 import { BackOff } from './back-off.ts'
@@ -9,6 +9,7 @@ import { Control } from './control.ts'
 import { type Credentials, credentialsOf } from './credentials.ts'
 import { keepAliveTimes } from './keep-alive-times.ts'
 import { login } from './login.ts'
+import { pause } from './pause.ts'
 import { ANSWER_MS } from './proxies/proxy.ts'
 import { RunIds } from './run-ids.ts'
 
@@ -123,7 +124,7 @@ export class Service {
         this.close()
         return
       }
-      await this.pause(this.backOff.afterFailure(isRefused(result)))
+      await pause(this.backOff.afterFailure(isRefused(result)), this.runtime, this.stopping.signal)
     }
   }
 
@@ -137,7 +138,7 @@ export class Service {
         return await this.login(server)
       } catch (error) {
         if (!this.isClosed) this.log.warn(`connect to server error: ${messageOf(error)}`)
-        first ??= error instanceof Error ? error : new Error(messageOf(error))
+        first ??= asError(error)
       }
       if (this.isClosed) break
     }
@@ -211,7 +212,7 @@ export class Service {
   }
 
   private async reconnect(delayMs: number): Promise<void> {
-    if (delayMs > 0) await this.pause(delayMs)
+    if (delayMs > 0) await pause(delayMs, this.runtime, this.stopping.signal)
     await this.connect(false)
   }
 
@@ -273,19 +274,6 @@ export class Service {
       this.warned.add(line)
       this.log.warn(line)
     }
-  }
-
-  private pause(delayMs: number): Promise<void> {
-    const { signal } = this.stopping
-    return new Promise((resolve) => {
-      const over = (): void => {
-        deadline.cancel()
-        signal.removeEventListener('abort', over)
-        resolve()
-      }
-      const deadline = this.runtime.after(delayMs, over)
-      signal.addEventListener('abort', over)
-    })
   }
 }
 

@@ -1,6 +1,7 @@
 import { isIP } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { FrpError } from '../contract/errors.ts'
+import { formatAddress } from '../contract/ip.ts'
 import { HandshakeReader } from './handshake-reader.ts'
 
 /** SOCKS5 lengths are one byte. */
@@ -58,7 +59,7 @@ async function openConnect(
   host: string,
   port: number,
 ): Promise<void> {
-  const authority = isIP(host) === 6 ? `[${host}]:${port}` : `${host}:${port}`
+  const authority = formatAddress(host, port)
   let request = `CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\nUser-Agent: Mozilla/5.0\r\n`
   if (proxy.user !== undefined) {
     const credentials = Buffer.from(`${proxy.user}:${proxy.password ?? ''}`).toString('base64')

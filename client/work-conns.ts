@@ -8,7 +8,7 @@ import type { ByteStream } from '../protocol/stream/byte-stream.ts'
 import { prefixed } from '../protocol/stream/prefixed.ts'
 import type { Carrier } from './carrier.ts'
 
-/** Connections being dialled at a time ; further requests wait for their turn. */
+/** Connections being dialled at a time; further requests wait for their turn. */
 const MAX_DIALING = 256
 /** Connections that wait for a user; a relay keeps some tens (poolCount + 10). Further requests wait. */
 const MAX_WAITING = 2_048

@@ -86,6 +86,11 @@ export function codeOf(error: unknown): ErrorCode | undefined {
   return error instanceof FrpError ? error.code : undefined
 }
 
+/** Whatever was thrown, as an Error. */
+export function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error))
+}
+
 /** The text of whatever was thrown. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)

@@ -35,13 +35,16 @@ export class IpRules {
 
 /** Why `text` is no IP address or CIDR block; undefined: it is one. */
 export function wrongBlock(text: string): string | undefined {
-  return blockOf(text) === undefined ? `${JSON.stringify(text)} is no IP address and no CIDR block` : undefined
+  return blockOf(text) === undefined ? noBlock(text) : undefined
+}
+
+function noBlock(text: string): string {
+  return `${JSON.stringify(text)} is no IP address and no CIDR block`
 }
 
 function parseBlock(text: string): Block {
   const block = blockOf(text)
-  if (block === undefined)
-    throw new FrpError('CONFIG_FIELD', `${JSON.stringify(text)} is no IP address and no CIDR block`)
+  if (block === undefined) throw new FrpError('CONFIG_FIELD', noBlock(text))
   return block
 }
 

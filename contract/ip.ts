@@ -73,6 +73,16 @@ export function formatIp(ip: Uint8Array): string {
   return `${hex.slice(0, gap.start).join(':')}::${hex.slice(gap.start + gap.length).join(':')}`
 }
 
+/** A host as it stands before a port or in a URL: IPv6 in brackets. */
+export function bracketed(host: string): string {
+  return host.includes(':') ? `[${host}]` : host
+}
+
+/** `host:port` as Go's net.JoinHostPort writes it. */
+export function formatAddress(host: string, port: number): string {
+  return `${bracketed(host)}:${port}`
+}
+
 /** An address text in the form that Go would send, or undefined if it is no address. */
 export function canonicalIp(text: string): string | undefined {
   const ip = parseIp(text)

@@ -8,6 +8,7 @@ import {
   timingSafeEqual,
 } from 'node:crypto'
 import type { Aead, Crypto } from '../contract/runtime.ts'
+import { plainBytes } from './bytes.ts'
 
 /** One call into the kernel's generator serves some hundred run ids, masks and start vectors. */
 const POOL_BYTES = 4_096
@@ -20,9 +21,9 @@ const TAG_BYTES = 16
 /** The lent crypto of Node, all synchronous native code. */
 export const nodeCrypto: Crypto = {
   randomBytes,
-  md5: (data) => plain(createHash('md5').update(data).digest()),
-  sha256: (data) => plain(createHash('sha256').update(data).digest()),
-  pbkdf2Sha1: (secret, salt, iterations, length) => plain(pbkdf2Sync(secret, salt, iterations, length, 'sha1')),
+  md5: (data) => plainBytes(createHash('md5').update(data).digest()),
+  sha256: (data) => plainBytes(createHash('sha256').update(data).digest()),
+  pbkdf2Sha1: (secret, salt, iterations, length) => plainBytes(pbkdf2Sync(secret, salt, iterations, length, 'sha1')),
   hkdfSha256: (key, salt, info, length) => new Uint8Array(hkdfSync('sha256', key, salt, info, length)),
   aesCbcEncrypt: (key, iv, data) => aes('aes-128-cbc', key, iv, data),
   aesEcbEncrypt: (key, data) => aes('aes-128-ecb', key, null, data),
@@ -42,7 +43,7 @@ export const nodeCrypto: Crypto = {
     decipher.setAAD(aad)
     decipher.setAuthTag(sealed.subarray(sealed.length - TAG_BYTES))
     try {
-      const text = plain(decipher.update(sealed.subarray(0, sealed.length - TAG_BYTES)))
+      const text = plainBytes(decipher.update(sealed.subarray(0, sealed.length - TAG_BYTES)))
       decipher.final()
       return text
     } catch {
@@ -61,15 +62,10 @@ function gcm(aead: Aead): 'aes-256-gcm' {
 function aes(mode: 'aes-128-cbc' | 'aes-128-ecb', key: Uint8Array, iv: Uint8Array | null, data: Uint8Array) {
   const cipher = createCipheriv(mode, key, iv)
   cipher.setAutoPadding(false)
-  const out = plain(cipher.update(data))
+  const out = plainBytes(cipher.update(data))
   // Throws when the length is no multiple of the block: without it the rest would vanish silently.
   cipher.final()
   return out
-}
-
-/** A Buffer's `slice` shares memory, a Uint8Array's copies: the neutral rooms know only the latter. */
-function plain(buffer: Buffer): Uint8Array {
-  return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.length)
 }
 
 const pool = new Uint8Array(POOL_BYTES)

@@ -3,6 +3,7 @@ import { FrpError } from '../contract/errors.ts'
 import { SMALL_WRITE } from '../protocol/limits.ts'
 import { type ByteStream, READ_ONLY, type StreamHandler } from '../protocol/stream/byte-stream.ts'
 import { Inlet } from '../protocol/stream/inlet.ts'
+import { plainBytes } from './bytes.ts'
 
 /**
  * A Node Duplex over `stream`, whose only reader it becomes: for TLS inside a WebSocket. It copies what it
@@ -42,7 +43,7 @@ class StreamDuplex extends Duplex implements StreamHandler {
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error) => void): void {
     this.lent = done
-    if (this.stream.write(plain(chunk), READ_ONLY)) this.onDrain()
+    if (this.stream.write(plainBytes(chunk), READ_ONLY)) this.onDrain()
   }
 
   override _final(done: (error?: Error) => void): void {
@@ -98,7 +99,7 @@ class DuplexStream implements ByteStream {
     this.duplex = duplex
     duplex.on('data', (chunk: Buffer) => {
       // Node's memory, given away for good: only the reader's wish to wait counts.
-      if (!this.inlet.push(plain(chunk), 0) && !this.inlet.isOpen) this.duplex.pause()
+      if (!this.inlet.push(plainBytes(chunk), 0) && !this.inlet.isOpen) this.duplex.pause()
     })
     duplex.on('end', () => {
       this.inlet.end()
@@ -170,9 +171,4 @@ class DuplexStream implements ByteStream {
   private closeIfDone(): void {
     if (this.inlet.endDelivered && this.duplex.writableFinished) this.inlet.close(this.problem)
   }
-}
-
-/** A Buffer's `slice` shares memory where a Uint8Array's copies, and the neutral rooms rely on the copy. */
-function plain(chunk: Buffer): Uint8Array {
-  return new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.length)
 }

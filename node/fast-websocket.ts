@@ -1,4 +1,4 @@
-import { FrpError } from '../contract/errors.ts'
+import { asError, FrpError } from '../contract/errors.ts'
 import type { Runtime } from '../contract/runtime.ts'
 import { MAX_WEBSOCKET_MESSAGE_BYTES_BEFORE_LOGIN } from '../protocol/limits.ts'
 import type { Link, StreamHandler } from '../protocol/stream/byte-stream.ts'
@@ -243,7 +243,7 @@ class FastWebsocket implements WebsocketLink, StreamHandler {
     try {
       behind = header.read(chunk, offset, this.maxMessageBytes)
     } catch (error) {
-      this.fail(error instanceof Error ? error : new Error(String(error)))
+      this.fail(asError(error))
       return chunk.length
     }
     if (behind === -1) return chunk.length

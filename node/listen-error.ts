@@ -1,5 +1,5 @@
-import { isIP } from 'node:net'
 import { FrpError } from '../contract/errors.ts'
+import { formatAddress } from '../contract/ip.ts'
 
 /** Go's texts for what a listen can fail with; scripts know them. */
 const GO_TEXTS: Readonly<Record<string, string>> = {
@@ -13,6 +13,5 @@ const GO_TEXTS: Readonly<Record<string, string>> = {
 export function listenError(address: string, port: number, error: NodeJS.ErrnoException): FrpError {
   const text = GO_TEXTS[error.code ?? '']
   const why = text === undefined ? error.message : `bind: ${text}`
-  const host = isIP(address) === 6 ? `[${address}]` : address
-  return new FrpError('PORT_TAKEN', `listen tcp ${host}:${port}: ${why}`, { cause: error })
+  return new FrpError('PORT_TAKEN', `listen tcp ${formatAddress(address, port)}: ${why}`, { cause: error })
 }

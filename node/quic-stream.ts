@@ -1,4 +1,5 @@
 import { Duplex } from 'node:stream'
+import { asError } from '../contract/errors.ts'
 
 /** A stream of the QUIC package: Web streams, each of which ends on its own. */
 export interface QuicStream {
@@ -73,8 +74,4 @@ export class QuicDuplex extends Duplex {
     this.isStopped = true
     if (this.isReadToEnd) this.end()
   }
-}
-
-function asError(error: unknown): Error {
-  return error instanceof Error ? error : new Error(String(error))
 }

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { type IncomingMessage, request as requestHttp } from 'node:http'
 import { request as requestHttps } from 'node:https'
-import { isIP } from 'node:net'
 import { FrpError, messageOf } from '../contract/errors.ts'
+import { formatAddress } from '../contract/ip.ts'
 
 /** A web server of ours on this machine, as frp's table `webServer` has it. */
 export interface WebServerAddress {
@@ -27,7 +27,7 @@ export function askWebServer(
   { addr, port, user, password, tls }: WebServerAddress,
   { method, path, timeoutMs }: WebQuestion,
 ): Promise<{ status: number; body: string }> {
-  const url = `${tls === undefined ? 'http' : 'https'}://${isIP(addr) === 6 ? `[${addr}]` : addr}:${port}${path}`
+  const url = `${tls === undefined ? 'http' : 'https'}://${formatAddress(addr, port)}${path}`
   const failed = (error: unknown): FrpError => {
     const verb = method.charAt(0) + method.slice(1).toLowerCase()
     return new FrpError('CONNECT_FAILED', `${verb} "${url}": ${dialText(error, addr, port)}`, { cause: error })

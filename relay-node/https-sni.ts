@@ -1,6 +1,7 @@
 import type { FrpsOptions } from '../config/frps.ts'
 import { FrpError, messageOf } from '../contract/errors.ts'
-import { formatAddress, type PortListener } from '../relay/ingress.ts'
+import { formatAddress } from '../contract/ip.ts'
+import type { PortListener } from '../relay/ingress.ts'
 import type { Relay } from '../relay/relay.ts'
 import { openTcpPort, type UserPortOptions } from './tcp.ts'
 

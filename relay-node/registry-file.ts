@@ -3,6 +3,7 @@ import { open, rename } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { FrpError, messageOf } from '../contract/errors.ts'
 import type { Deadline, Runtime } from '../contract/runtime.ts'
+import { isMissing } from '../node/replace-file.ts'
 import type { ClientRecord } from '../relay/client-records.ts'
 import type { RegistryStore, SavedProxy } from '../relay/registry-store.ts'
 
@@ -82,7 +83,7 @@ export class RegistryFile implements RegistryStore {
     try {
       text = readFileSync(this.path, 'utf8')
     } catch (error) {
-      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return this.begin()
+      if (isMissing(error)) return this.begin()
       throw new FrpError('CONFIG_FILE', `edgefrp.stateFile: ${messageOf(error)}`, { cause: error })
     }
     try {

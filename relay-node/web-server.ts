@@ -1,10 +1,10 @@
 import { FrpError, messageOf } from '../contract/errors.ts'
+import { formatAddress } from '../contract/ip.ts'
 import type { Runtime } from '../contract/runtime.ts'
 import { isLoopbackAddress } from '../contract/web-access.ts'
 import { listenWeb, type WebListener } from '../node/web-listener.ts'
 import { requestListener } from '../node/web-requests.ts'
 import { webServerApp } from '../relay/api/app.ts'
-import { formatAddress } from '../relay/ingress.ts'
 import type { Relay } from '../relay/relay.ts'
 import { plainIp } from './addresses.ts'
 

@@ -1,4 +1,4 @@
-import { codeOf, FrpError, messageOf } from '../contract/errors.ts'
+import { asError, FrpError } from '../contract/errors.ts'
 import type { Deadline } from '../contract/runtime.ts'
 import { isOwnPath } from '../protocol/frp/own-path.ts'
 import {
@@ -282,8 +282,4 @@ function withRoom(bytes: Uint8Array): Uint8Array {
   const memory = new Uint8Array(HEAD_ROOM + bytes.length)
   memory.set(bytes, HEAD_ROOM)
   return memory.subarray(HEAD_ROOM)
-}
-
-function asError(error: unknown): Error {
-  return codeOf(error) === undefined ? new Error(messageOf(error)) : (error as FrpError) // it has a code
 }

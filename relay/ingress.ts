@@ -41,8 +41,3 @@ export interface Ports {
   listenTcp(port: number, onUser: (user: ByteStream, addresses: Addresses) => void): Promise<PortListener>
   listenUdp(port: number, onDatagram: (payload: Uint8Array, ip: string, port: number) => void): Promise<UdpPort>
 }
-
-/** `ip:port` as Go's net.JoinHostPort writes it. */
-export function formatAddress(ip: string, port: number): string {
-  return ip.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}`
-}

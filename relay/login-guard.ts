@@ -1,5 +1,9 @@
+import { hexOf } from '../contract/bytes.ts'
+import { formatIp, parseIp } from '../contract/ip.ts'
 import { type Rate, RateLimit } from '../contract/rate-limit.ts'
 import type { Runtime } from '../contract/runtime.ts'
+
+const NETWORK_BYTES = 8
 
 interface Failures {
   /** What this address may still do wrong. */
@@ -75,15 +79,10 @@ export class LoginGuard {
   }
 }
 
-/** An IPv4 address as it is, an IPv6 address by its first four groups as written (a host owns at least a /64). */
+/** IPv4 in one of its spellings; an IPv6 address by its first 64 bits, for a host owns at least as much. */
 function networkOf(ip: string): string {
-  if (!ip.includes(':')) return ip
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(ip)
-  if (mapped?.[1] !== undefined) return mapped[1]
-  const [head = '', tail] = ip.toLowerCase().split('::')
-  const groups = head === '' ? [] : head.split(':')
-  if (tail === undefined) return groups.slice(0, 4).join(':')
-  const rest = tail === '' ? [] : tail.split(':')
-  while (groups.length + rest.length < 8) groups.push('0')
-  return [...groups, ...rest].slice(0, 4).join(':')
+  const bytes = parseIp(ip)
+  if (bytes === undefined) return ip
+  const plain = formatIp(bytes)
+  return plain.includes(':') ? hexOf(bytes.subarray(0, NETWORK_BYTES)) : plain
 }

@@ -1,8 +1,9 @@
 import { FrpError } from '../contract/errors.ts'
+import { formatAddress } from '../contract/ip.ts'
 import { IpRules } from '../contract/ip-rules.ts'
 import type { NewProxy } from '../protocol/frp/messages.ts'
 import type { Control } from './control.ts'
-import { type Addresses, formatAddress } from './ingress.ts'
+import type { Addresses } from './ingress.ts'
 import type { Refusals } from './refusals.ts'
 import type { ServerPlugins } from './server-plugins.ts'
 

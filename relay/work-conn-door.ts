@@ -1,10 +1,10 @@
 import { FrpError, messageOf } from '../contract/errors.ts'
+import { formatAddress } from '../contract/ip.ts'
 import type { Runtime } from '../contract/runtime.ts'
 import type { NewWorkConn } from '../protocol/frp/messages.ts'
 import { prefixed } from '../protocol/stream/prefixed.ts'
 import type { Connection, OpenedStream } from './connection.ts'
 import type { Control } from './control.ts'
-import { formatAddress } from './ingress.ts'
 import type { ServerPlugins } from './server-plugins.ts'
 import { onVerdict } from './verdict.ts'
 

@@ -1,5 +1,5 @@
-import { isIP } from 'node:net'
 import type { FrpcOptions } from '../../config/load.ts'
+import { formatAddress } from '../../contract/ip.ts'
 import { isLoopbackAddress } from '../../contract/web-access.ts'
 import { listenWeb, type WebListener } from '../../node/web-listener.ts'
 import { requestListener } from '../../node/web-requests.ts'
@@ -20,7 +20,7 @@ export async function openAdmin(
     onRequest: requestListener((request, address) => app.fetch(request, { address })),
   })
   const { log } = parts.runtime
-  log.info(`admin server listen on ${isIP(addr) === 6 ? `[${addr}]` : addr}:${listener.port}`)
+  log.info(`admin server listen on ${formatAddress(addr, listener.port)}`)
   if (user === '' && password === '') {
     const who = isLoopback ? 'whoever is on this machine' : 'anyone who can connect, for reading'
     log.warn(`webServer.password is not set: the admin API is open to ${who}`)

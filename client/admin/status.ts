@@ -1,4 +1,4 @@
-import { isIP } from 'node:net'
+import { formatAddress } from '../../contract/ip.ts'
 import type { ProxyStatus } from '../proxies/manager.ts'
 import type { Store } from './store.ts'
 
@@ -37,13 +37,9 @@ function entryOf(status: ProxyStatus, serverAddr: string, store: Store | undefin
     type,
     status: phase,
     err: error,
-    local_addr: config.localPort === 0 ? '' : `${bracketed(config.localIP)}:${config.localPort}`,
+    local_addr: config.localPort === 0 ? '' : formatAddress(config.localIP, config.localPort),
     plugin: config.plugin?.type ?? '',
     remote_addr: error === '' ? `${hasPort ? serverAddr : ''}${status.remoteAddr}` : '',
     ...(store?.proxies.get(name)?.enabled === true ? { source: 'store' as const } : {}),
   }
-}
-
-function bracketed(host: string): string {
-  return isIP(host) === 6 ? `[${host}]` : host
 }

@@ -1,7 +1,7 @@
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { readFileSync } from 'node:fs'
 import { completeProxy, completeVisitor, type ProxyOptions, type VisitorOptions } from '../../config/load.ts'
 import { FrpError, messageOf } from '../../contract/errors.ts'
+import { isMissing, replaceFile } from '../../node/replace-file.ts'
 import { AdminError } from './answer.ts'
 import { proxyJson, visitorJson } from './go-json.ts'
 
@@ -55,25 +55,13 @@ export class Store {
     }
   }
 
-  /** Beside the file and then in its place, so that a crash leaves the old one or the new one. */
   private save(): void {
-    const temporary = `${this.path}.tmp`
     const lists = {
       ...listOf('proxies', this.proxies.list().map(proxyJson)),
       ...listOf('visitors', this.visitors.list().map(visitorJson)),
     }
     try {
-      mkdirSync(dirname(this.path), { recursive: true, mode: 0o755 })
-      // A new file each time: a file that is already there would keep its mode, and could be somebody's link.
-      rmSync(temporary, { force: true })
-      const file = openSync(temporary, 'wx', 0o600)
-      try {
-        writeSync(file, JSON.stringify(lists, undefined, 2))
-        fsyncSync(file)
-      } finally {
-        closeSync(file)
-      }
-      renameSync(temporary, this.path)
+      replaceFile(this.path, JSON.stringify(lists, undefined, 2))
     } catch (error) {
       throw new FrpError('CONFIG_FILE', `failed to persist: ${messageOf(error)}`, { cause: error })
     }
@@ -158,8 +146,4 @@ function entriesOf<T>(read: unknown, key: string, complete: (raw: unknown) => T)
 
 function listOf(key: string, list: readonly unknown[]): Record<string, unknown> {
   return list.length === 0 ? {} : { [key]: list }
-}
-
-function isMissing(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ENOENT'
 }

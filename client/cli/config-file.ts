@@ -1,7 +1,8 @@
-import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { readdirSync, statSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { type FrpcOptions, type Loaded, loadFrpc, type SourceFile } from '../../config/load.ts'
-import { FrpError, messageOf } from '../../contract/errors.ts'
+import { FrpError } from '../../contract/errors.ts'
+import { environment, readSourceFile } from '../../node/source-file.ts'
 
 /** What the command line says about reading configurations. */
 export interface ReadOptions {
@@ -11,31 +12,16 @@ export interface ReadOptions {
   edgefrp: string | undefined
 }
 
-/** The environment as templates and `http_proxy` see it. */
-export function environment(): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries(process.env).flatMap(([key, value]) => (value === undefined ? [] : [[key, value]])),
-  )
-}
-
 /** Reads, checks and completes a client's configuration; throws FrpError with one line a problem. */
 export function readConfig(fileName: string, options: ReadOptions): Loaded<FrpcOptions> {
   return loadFrpc({
-    ...readFile(fileName),
+    ...readSourceFile(fileName),
     strict: options.strict,
     allowUnsafe: options.allowUnsafe,
     envs: environment(),
     readInclude: filesOf,
-    ...(options.edgefrp === undefined ? {} : { edgefrp: readFile(options.edgefrp) }),
+    ...(options.edgefrp === undefined ? {} : { edgefrp: readSourceFile(options.edgefrp) }),
   })
-}
-
-function readFile(fileName: string): SourceFile {
-  try {
-    return { text: readFileSync(fileName, 'utf8'), fileName }
-  } catch (error) {
-    throw new FrpError('CONFIG_FILE', messageOf(error), { cause: error })
-  }
 }
 
 /** The files that one entry of `includes` names, in alphabetical order: a glob within one directory, as in frp. */
@@ -53,7 +39,7 @@ function filesOf(glob: string): SourceFile[] {
     .sort()
     .map((name) => join(directory, name))
     .filter((path) => statSync(path).isFile())
-    .map(readFile)
+    .map(readSourceFile)
 }
 
 /** Go's filepath.Match for a name without slashes: `*`, `?`, `[a-z]`, `[^a-z]` and `\` before a character. */

@@ -2,9 +2,10 @@ import { completeFrpc } from '../../config/load.ts'
 import { messageOf } from '../../contract/errors.ts'
 import { escapeControls } from '../../node/log.ts'
 import { nodeRuntime } from '../../node/runtime.ts'
+import { environment } from '../../node/source-file.ts'
 import { classifyNat } from '../../protocol/frp/nat-feature.ts'
 import { discoverNat, localIps } from '../nathole/discover.ts'
-import { environment, type ReadOptions, readConfig } from './config-file.ts'
+import { type ReadOptions, readConfig } from './config-file.ts'
 import type { Flag } from './flags.ts'
 
 /** The flags of `frpc nathole discover`. */

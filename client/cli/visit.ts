@@ -3,9 +3,10 @@ import { parseVisitServer } from '../../config/visits.ts'
 import { FrpError, messageOf } from '../../contract/errors.ts'
 import type { LogLevel } from '../../contract/runtime.ts'
 import { escapeControls } from '../../node/log.ts'
+import { environment } from '../../node/source-file.ts'
 import { visitorOptions } from '../visit/options.ts'
 import { runVisit, type VisitPlan } from '../visit/run.ts'
-import { environment, type ReadOptions, readConfig } from './config-file.ts'
+import { type ReadOptions, readConfig } from './config-file.ts'
 import type { Flag } from './flags.ts'
 
 /** How long an ended connection may keep the process, whatever the relay does. */

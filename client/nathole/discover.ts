@@ -1,7 +1,7 @@
 import { createSocket, type Socket } from 'node:dgram'
 import { lookup } from 'node:dns/promises'
 import { networkInterfaces } from 'node:os'
-import { FrpError, messageOf } from '../../contract/errors.ts'
+import { asError, FrpError, messageOf } from '../../contract/errors.ts'
 import type { Runtime } from '../../contract/runtime.ts'
 import { splitAddress } from '../../protocol/frp/nat-feature.ts'
 import { bindingAnswer, bindingRequest, type StunAnswer } from './stun.ts'
@@ -94,7 +94,7 @@ async function ask(socket: Socket, server: string, runtime: Runtime): Promise<St
         stop()
         resolve(answer)
       } catch (error) {
-        fail(error instanceof Error ? error : new Error(messageOf(error)))
+        fail(asError(error))
       }
     }
     socket.on('message', onMessage)

@@ -1,5 +1,5 @@
 import type { VisitorOptions } from '../../config/visitors.ts'
-import { FrpError, messageOf } from '../../contract/errors.ts'
+import { asError, FrpError, messageOf } from '../../contract/errors.ts'
 import type { Deadline, Log, Runtime } from '../../contract/runtime.ts'
 import type { Quic, QuicConnection } from '../../node/quic.ts'
 import { privilegeKey } from '../../protocol/frp/token.ts'
@@ -89,7 +89,7 @@ export class VisitorTunnel {
     this.failure = undefined
     this.making = this.make()
       .catch((error: unknown) => {
-        this.failure = error instanceof Error ? error : new Error(messageOf(error))
+        this.failure = asError(error)
         if (!this.isClosed) log.warn(`make tunnel error: ${messageOf(error)}`)
       })
       .finally(() => {

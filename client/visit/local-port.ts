@@ -1,6 +1,6 @@
 import { createServer, type Server, type Socket } from 'node:net'
-import { FrpError } from '../../contract/errors.ts'
 import type { Log } from '../../contract/runtime.ts'
+import { listenError } from '../../node/listen-error.ts'
 
 /** A local TCP port whose connections come paused and may half-close. */
 export class LocalPort {
@@ -23,9 +23,7 @@ export class LocalPort {
       this.onSocket(socket)
     })
     return new Promise((resolve, reject) => {
-      const refuse = (error: Error): void => {
-        reject(new FrpError('PORT_TAKEN', `listen tcp ${address}:${port}: ${error.message}`, { cause: error }))
-      }
+      const refuse = (error: Error): void => reject(listenError(address, port, error))
       server.once('error', refuse)
       server.listen(port, address, () => {
         server.off('error', refuse)

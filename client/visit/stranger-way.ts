@@ -6,6 +6,7 @@ import { BackOff } from '../back-off.ts'
 import type { Carrier } from '../carrier.ts'
 import { Connector } from '../connector.ts'
 import { keepAliveTimes } from '../keep-alive-times.ts'
+import { pause } from '../pause.ts'
 import { askVisit, isRefusal, type VisitorConn, type VisitTarget } from './visitor-conn.ts'
 import type { OpenVisit, Way } from './way.ts'
 
@@ -40,7 +41,7 @@ export class StrangerWay implements Way {
         if (this.closing.signal.aborted) throw this.closing.signal.reason
         const delayMs = backOff.afterFailure()
         if (isRefusal(error) || this.runtime.monotonicMs() + delayMs > untilMs) throw error
-        await this.pause(delayMs)
+        await pause(delayMs, this.runtime, this.closing.signal)
       }
     }
   }
@@ -88,18 +89,5 @@ export class StrangerWay implements Way {
       // What broke the connection says more than that its streams are over.
       throw lost ?? error
     }
-  }
-
-  private pause(delayMs: number): Promise<void> {
-    return new Promise((resolve) => {
-      const { signal } = this.closing
-      const settle = (): void => {
-        deadline.cancel()
-        signal.removeEventListener('abort', settle)
-        resolve()
-      }
-      const deadline = this.runtime.after(delayMs, settle)
-      signal.addEventListener('abort', settle, { once: true })
-    })
   }
 }

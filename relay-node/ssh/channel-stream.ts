@@ -1,5 +1,6 @@
 import type { ServerChannel } from 'ssh2'
 import { FrpError } from '../../contract/errors.ts'
+import { plainBytes } from '../../node/bytes.ts'
 import type { ByteStream, StreamHandler } from '../../protocol/stream/byte-stream.ts'
 import { Inlet } from '../../protocol/stream/inlet.ts'
 import type { Carrier, Passenger } from './carrier.ts'
@@ -29,7 +30,7 @@ export class ChannelStream implements ByteStream, Passenger {
     channel.on('data', (chunk: Buffer) => {
       this.counted()
       // ssh2's memory, given away for good: only the reader's wish to wait counts.
-      if (!this.inlet.push(plain(chunk), 0) && !this.inlet.isOpen) channel.pause()
+      if (!this.inlet.push(plainBytes(chunk), 0) && !this.inlet.isOpen) channel.pause()
     })
     channel.on('end', () => {
       this.inlet.end()
@@ -157,9 +158,4 @@ function holdWindowWhilePaused(channel: ServerChannel, onPush: () => void): void
     onPush()
     return wantsMore && !channel.isPaused()
   }
-}
-
-/** A Buffer's `slice` shares memory where a Uint8Array's copies, and the neutral rooms rely on the copy. */
-function plain(chunk: Buffer): Uint8Array {
-  return new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.length)
 }

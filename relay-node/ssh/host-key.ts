@@ -2,6 +2,7 @@ import { createPrivateKey, generateKeyPair } from 'node:crypto'
 import { chmod, readFile, writeFile } from 'node:fs/promises'
 import { promisify } from 'node:util'
 import { FrpError, messageOf } from '../../contract/errors.ts'
+import { isMissing } from '../../node/replace-file.ts'
 
 /** frp pkg/transport/tls.go NewRandomPrivateKey. */
 const RSA_BITS = 2048
@@ -38,7 +39,7 @@ async function readIfThere(path: string): Promise<string> {
   try {
     return await readFile(path, 'utf8')
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return ''
+    if (isMissing(error)) return ''
     throw error
   }
 }

@@ -1,8 +1,10 @@
 import { describe, expect, it } from 'vitest'
 import { type VisitCall, visitPlan } from '../../../client/cli/visit.ts'
 import { keepAliveTimes } from '../../../client/keep-alive-times.ts'
+import { LocalPort } from '../../../client/visit/local-port.ts'
 import { completeFrpc } from '../../../config/load.ts'
 import { parseVisitServer } from '../../../config/visits.ts'
+import { createLineLog } from '../../../node/log.ts'
 
 const FILE = {
   serverAddr: 'file.example.com',
@@ -187,5 +189,17 @@ describe('yamux pings', () => {
       intervalMs: 30_000,
       timeoutMs: 10_000,
     })
+  })
+})
+
+describe('the local port of a visit', () => {
+  it("is refused in frp's words when somebody has it", async () => {
+    const log = createLineLog({ write: () => undefined, close: () => Promise.resolve() }, 'error', false)
+    const holder = new LocalPort((socket) => socket.destroy(), log)
+    const port = await holder.listen('127.0.0.1', 0)
+    const message = `listen tcp 127.0.0.1:${port}: bind: address already in use`
+    const second = new LocalPort((socket) => socket.destroy(), log)
+    await expect(second.listen('127.0.0.1', port)).rejects.toMatchObject({ code: 'PORT_TAKEN', message })
+    holder.close()
   })
 })
