@@ -2,10 +2,11 @@ import { Command, CommanderError, Option } from 'commander'
 import type { FrpsOptions, Loaded } from '../config/load.ts'
 import { messageOf } from '../contract/errors.ts'
 import { VERSION } from '../contract/version.ts'
+import { readFlag } from '../node/pflag.ts'
 import { SERVICE_ABOUT, serviceCommand } from '../node/service-command.ts'
 import { completionCommand } from './completion.ts'
 import { configOfFlags, type ReadOptions, readConfig } from './config-file.ts'
-import { CONFIG_FLAGS, goBool, normalizedArguments, optionsOfFlags } from './flags.ts'
+import { CONFIG_FLAGS, normalizedArguments, optionsOfFlags } from './flags.ts'
 import { REMOTE_COMMANDS, runRemote } from './remote.ts'
 
 /** What the command line does to the world; tests lend their own. */
@@ -121,7 +122,7 @@ function programOf(cli: Cli): Command {
   for (const flag of CONFIG_FLAGS) {
     const short = flag.short === undefined ? '' : `-${flag.short}, `
     const shown = flag.shown === '' ? '' : ` (default ${flag.shown})`
-    const value = flag.kind === 'switch' ? '[bool]' : flag.kind === 'number' ? '<int>' : '<string>'
+    const value = flag.kind === 'bool' ? '[bool]' : `<${flag.kind}>`
     program.option(`${short}--${flag.name} ${value}`, flag.help + shown)
   }
   prepare(program, cli)
@@ -165,7 +166,7 @@ function commonOf(program: Command, cli: Cli): ReadOptions & { config: string } 
   const ownFile: unknown = edgefrp ?? cli.env['EDGEFRP_CONFIG']
   return {
     config: String(config),
-    strict: goBool('strict-config', String(strictConfig)),
+    strict: readFlag({ name: 'strict-config', kind: 'bool' }, String(strictConfig)) === true,
     allowUnsafe: allowUnsafe,
     edgefrp: ownFile === undefined || ownFile === '' ? undefined : String(ownFile),
   }

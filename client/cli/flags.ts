@@ -1,11 +1,7 @@
-/** How a flag's value is read; the names are pflag's, which frp uses. */
-type FlagKind = 'string' | 'int' | 'bool' | 'strings' | 'map'
+import { dashed, normalize, type PFlag } from '../../node/pflag.ts'
 
-/** One flag as frp spells it, with `_`; `short` is one letter. */
-export interface Flag {
-  name: string
-  short?: string
-  kind: FlagKind
+/** One flag as frp spells it, with `_`. */
+export interface Flag extends PFlag {
   about: string
 }
 
@@ -27,47 +23,9 @@ export const ROOT_FLAGS: readonly Flag[] = [
   { name: 'allow-unsafe', kind: 'strings', about: 'allowed unsafe features, one or more of: TokenSourceExec' },
 ]
 
-/** pflag takes `_` and `-` for the same; commander knows the second form. */
-export function dashed(name: string): string {
-  return name.replaceAll('_', '-')
-}
-
 /** The key under which commander keeps the value. */
 export function keyOf(flag: Flag): string {
   return dashed(flag.name).replace(/-(.)/g, (_, letter: string) => letter.toUpperCase())
-}
-
-/**
- * Rewrites arguments from pflag's grammar into commander's: `_` is `-`, a boolean flag takes a value only after
- * `=`. What follows a flag with a value is left alone, however it looks.
- */
-export function normalize(args: readonly string[], flags: readonly Flag[]): string[] {
-  const byName = new Map(flags.map((flag) => [`--${dashed(flag.name)}`, flag]))
-  const byShort = new Map<string, Flag>(
-    flags.flatMap((flag) => (flag.short === undefined ? [] : [[`-${flag.short}`, flag] as const])),
-  )
-  const out: string[] = []
-  for (let i = 0; i < args.length; i++) {
-    const arg = args[i] ?? ''
-    if (arg === '--') return [...out, ...args.slice(i)]
-    const equals = arg.indexOf('=')
-    const spelled = equals < 0 ? arg : arg.slice(0, equals)
-    const name = spelled.startsWith('--') ? dashed(spelled) : spelled
-    const flag = byName.get(name) ?? byShort.get(name)
-    if (flag === undefined) {
-      out.push(arg.startsWith('--') ? name + arg.slice(spelled.length) : arg)
-    } else {
-      const long = `--${dashed(flag.name)}`
-      if (equals >= 0) out.push(`${long}=${arg.slice(equals + 1)}`)
-      else if (flag.kind === 'bool') out.push(`${long}=true`)
-      else {
-        out.push(long)
-        const value = args[++i]
-        if (value !== undefined) out.push(value)
-      }
-    }
-  }
-  return out
 }
 
 /**
@@ -99,38 +57,4 @@ function wordsOf(args: readonly string[]): { word: string; index: number }[] {
     else if (word.startsWith('--') && !word.includes('=')) index += 1
   }
   return words
-}
-
-/** Reads a value as pflag does; throws the text that frp prints after `Error: `. */
-export function readFlag(flag: Flag, text: string, before: unknown): unknown {
-  switch (flag.kind) {
-    case 'string':
-      return text
-    case 'int':
-      if (!/^[+-]?\d{1,15}$/.test(text)) throw invalid(flag, text, 'not an integer')
-      return Number(text)
-    case 'bool':
-      if (/^(1|t|T|true|TRUE|True)$/.test(text)) return true
-      if (/^(0|f|F|false|FALSE|False)$/.test(text)) return false
-      throw invalid(flag, text, 'not a boolean')
-    case 'strings':
-      return [...(Array.isArray(before) ? before : []), ...(text === '' ? [] : text.split(','))]
-    case 'map':
-      return { ...(typeof before === 'object' ? before : {}), ...readMap(flag, text) }
-  }
-}
-
-function readMap(flag: Flag, text: string): Record<string, string> {
-  const out: Record<string, string> = Object.create(null)
-  for (const pair of text === '' ? [] : text.split(',')) {
-    const equals = pair.indexOf('=')
-    if (equals < 0) throw invalid(flag, text, `${pair} must be formatted as key=value`)
-    out[pair.slice(0, equals)] = pair.slice(equals + 1)
-  }
-  return out
-}
-
-function invalid(flag: Flag, text: string, why: string): Error {
-  const shown = flag.short === undefined ? `--${flag.name}` : `-${flag.short}, --${flag.name}`
-  return new Error(`invalid argument ${JSON.stringify(text)} for "${shown}" flag: ${why}`)
 }

@@ -51,13 +51,13 @@ const PROXY: readonly ConfigFlag[] = [
   { name: 'proxy_name', short: 'n', kind: 'string', key: 'name', about: 'proxy name' },
   {
     name: 'metadatas',
-    kind: 'map',
+    kind: 'stringToString',
     key: 'metadatas',
     about: 'metadata key-value pairs (e.g., key1=value1,key2=value2)',
   },
   {
     name: 'annotations',
-    kind: 'map',
+    kind: 'stringToString',
     key: 'annotations',
     about: 'annotation key-value pairs (e.g., key1=value1,key2=value2)',
   },

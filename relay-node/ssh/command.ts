@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander'
 import { hexOf } from '../../contract/bytes.ts'
 import { FrpError } from '../../contract/errors.ts'
 import type { Crypto } from '../../contract/runtime.ts'
+import { dashedArgument } from '../../node/pflag.ts'
 import type { OutgoingOf } from '../../protocol/frp/messages.ts'
 import { FlagValues, flagsOf, GATEWAY_TYPES, type GatewayType, usageOf } from './flags.ts'
 
@@ -71,20 +72,13 @@ function parse(type: GatewayType, args: readonly string[], values: FlagValues): 
     command.option(`${short}--${flag.name} <${flag.kind}>`, flag.help, (text) => values.add(flag, text))
   }
   try {
-    command.parse(args.map(dashed), { from: 'user' })
+    command.parse(args.map(dashedArgument), { from: 'user' })
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error
     if (error.code === 'commander.helpDisplayed') return 'help'
     throw new FrpError('CONFIG_FIELD', pflagText(error, args), { cause: error })
   }
   return 'done'
-}
-
-/** pflag: `_` in the name of a flag is `-`. */
-function dashed(arg: string): string {
-  if (!arg.startsWith('--')) return arg
-  const equals = arg.indexOf('=')
-  return equals < 0 ? arg.replaceAll('_', '-') : arg.slice(0, equals).replaceAll('_', '-') + arg.slice(equals)
 }
 
 /** pflag's words for what commander found. */
@@ -95,7 +89,7 @@ function pflagText(error: CommanderError, args: readonly string[]): string {
   }
   const unknown = /unknown option '(-.*?)'/s.exec(error.message)?.[1]
   if (unknown === undefined) return error.message.replace(/^error: /, '')
-  const given = args.find((arg) => dashed(arg) === unknown) ?? unknown
+  const given = args.find((arg) => dashedArgument(arg) === unknown) ?? unknown
   if (given.startsWith('--')) return `unknown flag: ${given.split('=')[0]}`
   return `unknown shorthand flag: '${given.charAt(1)}' in ${given}`
 }

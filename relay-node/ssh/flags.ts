@@ -1,19 +1,11 @@
-import { FrpError, messageOf } from '../../contract/errors.ts'
-import { readCsv } from './csv.ts'
+import { type FlagValue, type PFlag, readFlag } from '../../node/pflag.ts'
 
 /** Proxy types of the gateway, in the order in which frp names them. */
 export const GATEWAY_TYPES = ['tcp', 'http', 'https', 'tcpmux', 'stcp'] as const
 export type GatewayType = (typeof GATEWAY_TYPES)[number]
 
-/** How a flag's value is read; pflag's names, which the help shows. */
-type FlagKind = 'string' | 'int' | 'strings' | 'stringToString'
-
 /** A flag of the command that an ssh client sends. */
-export interface GatewayFlag {
-  /** With `-`; `_` is the same, as in pflag. */
-  name: string
-  short?: string
-  kind: FlagKind
+export interface GatewayFlag extends PFlag {
   help: string
   /** Absent: of all types. */
   types?: readonly GatewayType[]
@@ -44,17 +36,11 @@ const GATEWAY_FLAGS: readonly GatewayFlag[] = [
 
 /** The values of the flags that were given. */
 export class FlagValues {
-  private readonly values = new Map<string, string | number | string[] | Record<string, string>>()
+  private readonly values = new Map<string, FlagValue>()
 
   /** Reads a value as pflag does; what is given again is added to lists and replaces the rest. Throws CONFIG_FIELD. */
   add(flag: GatewayFlag, text: string): void {
-    try {
-      this.values.set(flag.name, this.read(flag, text))
-    } catch (error) {
-      const shown = flag.short === undefined ? `--${flag.name}` : `-${flag.short}, --${flag.name}`
-      const why = messageOf(error)
-      throw new FrpError('CONFIG_FIELD', `invalid argument ${JSON.stringify(text)} for "${shown}" flag: ${why}`)
-    }
+    this.values.set(flag.name, readFlag(flag, text, this.values.get(flag.name)))
   }
 
   text(name: string): string {
@@ -76,19 +62,6 @@ export class FlagValues {
     const value = this.values.get(name)
     return typeof value === 'object' && !Array.isArray(value) ? value : {}
   }
-
-  private read({ kind, name }: GatewayFlag, text: string): string | number | string[] | Record<string, string> {
-    switch (kind) {
-      case 'string':
-        return text
-      case 'int':
-        return readInt(text)
-      case 'strings':
-        return [...this.list(name), ...(text === '' ? [] : readCsv(text))]
-      case 'stringToString':
-        return { ...this.map(name), ...readPairs(text) }
-    }
-  }
 }
 
 /** What frp answers to `--help`: cobra's usage text. */
@@ -107,30 +80,4 @@ export function usageOf(type: GatewayType): string {
 /** The flags of a proxy type. */
 export function flagsOf(type: GatewayType): readonly GatewayFlag[] {
   return GATEWAY_FLAGS.filter(({ types }) => types === undefined || types.includes(type))
-}
-
-/** Go's strconv.ParseInt with base 0, as pflag reads ints, for decimal and 0x numbers. */
-function readInt(text: string): number {
-  if (!/^[+-]?(0[xX][0-9a-fA-F]+|\d+)$/.test(text)) {
-    throw new Error(`strconv.ParseInt: parsing ${JSON.stringify(text)}: invalid syntax`)
-  }
-  const value = Number(text.replace(/^[+-]/, ''))
-  if (!Number.isSafeInteger(value)) {
-    throw new Error(`strconv.ParseInt: parsing ${JSON.stringify(text)}: value out of range`)
-  }
-  return text.startsWith('-') ? -value : value
-}
-
-/** pflag's stringToString: with one `=` the text is one pair, else a line of them. */
-function readPairs(text: string): Record<string, string> {
-  const count = text.split('=').length - 1
-  if (count === 0) throw new Error(`${text} must be formatted as key=value`)
-  const pairs = count === 1 ? [text.replace(/^"+|"+$/g, '')] : readCsv(text)
-  return Object.fromEntries(
-    pairs.map((pair) => {
-      const equals = pair.indexOf('=')
-      if (equals < 0) throw new Error(`${pair} must be formatted as key=value`)
-      return [pair.slice(0, equals), pair.slice(equals + 1)]
-    }),
-  )
 }

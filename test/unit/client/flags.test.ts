@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { type Flag, normalize, normalizeCommand, ROOT_FLAGS, readFlag } from '../../../client/cli/flags.ts'
+import { type Flag, normalizeCommand, ROOT_FLAGS } from '../../../client/cli/flags.ts'
 import {
   ALL_QUICK_FLAGS,
   QUICK_TYPES,
@@ -11,6 +11,7 @@ import {
   quickVisitorFlags,
 } from '../../../client/cli/quick.ts'
 import { completeFrpc } from '../../../config/load.ts'
+import { normalize, readFlag } from '../../../node/pflag.ts'
 
 const FLAGS: Flag[] = [
   { name: 'server_addr', short: 's', kind: 'string', about: '' },
@@ -61,13 +62,18 @@ describe('readFlag', () => {
 
   it('reads lists and maps, also when a flag comes twice', () => {
     expect(readFlag(flag('strings'), 'c', readFlag(flag('strings'), 'a,b', undefined))).toEqual(['a', 'b', 'c'])
-    expect(readFlag(flag('map'), 'c=d=e', readFlag(flag('map'), 'a=b', undefined))).toEqual({ a: 'b', c: 'd=e' })
+    expect(readFlag(flag('stringToString'), 'c=d=e', readFlag(flag('stringToString'), 'a=b', undefined))).toEqual({
+      a: 'b',
+      c: 'd=e',
+    })
   })
 
   it('refuses what is no number, no boolean, no pair', () => {
-    expect(() => readFlag(flag('int'), '80a', undefined)).toThrow('invalid argument "80a" for "--x_y" flag')
+    expect(() => readFlag(flag('int'), '80a', undefined)).toThrow(
+      'invalid argument "80a" for "--x-y" flag: strconv.ParseInt: parsing "80a": invalid syntax',
+    )
     expect(() => readFlag(flag('bool'), 'yes', undefined)).toThrow('invalid argument "yes"')
-    expect(() => readFlag(flag('map'), 'a', undefined)).toThrow('must be formatted as key=value')
+    expect(() => readFlag(flag('stringToString'), 'a', undefined)).toThrow('must be formatted as key=value')
   })
 })
 
@@ -141,7 +147,7 @@ describe('quickConfig', () => {
 
   it('knows no flag that the configuration does not know', () => {
     for (const type of QUICK_TYPES) {
-      const samples = { string: 'tcp', int: 1, bool: true, strings: ['a'], map: { a: 'b' } }
+      const samples = { string: 'tcp', int: 1, bool: true, strings: ['a'], stringToString: { a: 'b' } }
       const known: Record<string, unknown> = {
         log_level: 'info',
         bandwidth_limit: '1KB',

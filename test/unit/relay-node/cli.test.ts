@@ -120,7 +120,7 @@ describe('frps on the command line', () => {
   })
 
   it.each([
-    [['--bind_port', 'many'], 'invalid argument "many" for "--bind-port" flag: strconv.ParseInt'],
+    [['--bind_port', 'many'], 'invalid argument "many" for "-p, --bind-port" flag: strconv.ParseInt'],
     [['--tls_only=maybe'], 'invalid argument "maybe" for "--tls-only" flag: strconv.ParseBool'],
     [['--allow_ports', '5-1'], 'range number is invalid'],
     [['--bind_port', '70000'], 'port number 70000 must be in the range 0..65535'],
