@@ -62,7 +62,8 @@ interface Arrival {
   isLate: boolean
 }
 
-interface Opening {
+/** What the first bytes of a connection say. */
+interface FirstWords {
   speech: Speech | 'h2c'
   head?: RequestHead
 }
@@ -104,29 +105,29 @@ export class PortMux {
 
   private async take(arrival: Arrival): Promise<void> {
     const { raw } = arrival
-    const { opening, bytes } = await this.open(raw)
-    if (opening.speech === 'tls' || opening.speech === 'marked-tls') {
+    const { first, bytes } = await this.open(raw)
+    if (first.speech === 'tls' || first.speech === 'marked-tls') {
       const { tls, isForClients, doors } = this.options
       // frp: where the port is shared, clients have to begin with its own byte.
-      if (opening.speech === 'tls' && doors.https !== undefined) {
+      if (first.speech === 'tls' && doors.https !== undefined) {
         doors.https(socketStream(raw), arrival.addresses, bytes)
         return
       }
       if (!isForClients) throw new FrpError('NOT_SUPPORTED', 'TLS on the port of vhost HTTP')
-      arrival.socket = await tls.accept(raw, opening.speech === 'tls' ? bytes : bytes.subarray(1))
+      arrival.socket = await tls.accept(raw, first.speech === 'tls' ? bytes : bytes.subarray(1))
       const inside = await this.open(arrival.socket)
-      await this.route(arrival, inside.opening, inside.bytes)
+      await this.route(arrival, inside.first, inside.bytes)
     } else {
-      await this.route(arrival, opening, bytes)
+      await this.route(arrival, first, bytes)
     }
   }
 
   /** Reads until it is known what the connection speaks, and for HTTP its first head. */
-  private async open(socket: Duplex): Promise<{ opening: Opening; bytes: Uint8Array }> {
+  private async open(socket: Duplex): Promise<{ first: FirstWords; bytes: Uint8Array }> {
     const reader = new HeadReader(readRequestHead, this.options.headLimits)
     const preface = new Prefix(H2_PREFACE)
     let isHttp = false
-    const look = (chunk: Uint8Array): Opening | undefined => {
+    const look = (chunk: Uint8Array): FirstWords | undefined => {
       const speech = isHttp ? 'http' : speechOf(chunk[0] ?? 0)
       if (speech !== 'http') return { speech }
       isHttp = true
@@ -136,15 +137,15 @@ export class PortMux {
       return found === undefined ? undefined : { speech, head: found.head }
     }
     const { found, bytes } = await readUntil(socket, look)
-    return { opening: found, bytes }
+    return { first: found, bytes }
   }
 
-  private async route(arrival: Arrival, opening: Opening, bytes: Uint8Array): Promise<void> {
+  private async route(arrival: Arrival, first: FirstWords, bytes: Uint8Array): Promise<void> {
     const { doors, isForClients, isTlsForced, runtime } = this.options
     const { raw, socket, addresses } = arrival
     const isEncrypted = socket !== raw
-    const { head } = opening
-    if (opening.speech === 'h2c') {
+    const { head } = first
+    if (first.speech === 'h2c') {
       if (doors.vhost === undefined || doors.h2c === undefined || isEncrypted) {
         throw new FrpError('HTTP_BAD_REQUEST', 'HTTP/2 where no vhost HTTP is')
       }

@@ -87,7 +87,7 @@ export class Incoming implements FrameSink {
       return
     }
     const isAnswer = stream.isOurs && stream.isUnanswered
-    if (isAnswer) this.session.opening.answered(stream)
+    if (isAnswer) this.session.backlog.answered(stream)
     if ((flags & FLAG_RST) !== 0) {
       this.peerReset(stream)
       return
@@ -135,13 +135,13 @@ export class Incoming implements FrameSink {
   /** A stream that the peer opens. Beyond the limits it is reset, as frp does beyond its backlog. */
   private accept(id: number): YamuxStream | undefined {
     const { onStream } = this.session.options
-    const isFull = this.session.streamCount >= this.session.maxStreams || this.session.opening.isFull
+    const isFull = this.session.streamCount >= this.session.maxStreams || this.session.backlog.isFull
     if (onStream === undefined || isFull) {
       if (this.allow('streams beyond the limit')) this.session.sendReset(id)
       return undefined
     }
     const stream = this.session.add(id)
-    this.session.opening.incoming(stream)
+    this.session.backlog.incoming(stream)
     this.session.options.onStream?.(stream)
     return stream.isClosed ? undefined : stream
   }

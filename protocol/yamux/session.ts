@@ -1,11 +1,11 @@
 import { FrpError } from '../../contract/errors.ts'
 import { YAMUX_INITIAL_WINDOW, YAMUX_MAX_STREAMS, YAMUX_MAX_WINDOW, YAMUX_WINDOW_LIMIT } from '../limits.ts'
 import type { Link, StreamHandler } from '../stream/byte-stream.ts'
+import { Backlog } from './backlog.ts'
 import { GO_AWAY_PROTOCOL_ERROR } from './frame.ts'
 import { HalfClosed } from './half-closed.ts'
 import { Incoming } from './incoming.ts'
 import { MemoryBudget } from './memory-budget.ts'
-import { Opening } from './opening.ts'
 import { Outbox } from './outbox.ts'
 import { RoundTrip } from './round-trip.ts'
 import { readStream, writeStream } from './saved-stream.ts'
@@ -46,7 +46,7 @@ export class Session implements StreamHandler {
   /** The stream of the last frame: most frames follow one of the same stream. */
   private lastStream: YamuxStream | undefined
   private nextId: number
-  readonly opening = new Opening()
+  readonly backlog = new Backlog()
   readonly halfClosed = new HalfClosed()
   private closedAtMs = 0
   /** Only where pings cost nothing: one that sleeps would be woken by them. */
@@ -93,7 +93,7 @@ export class Session implements StreamHandler {
     }
     const stream = this.add(this.nextId)
     this.nextId += 2
-    this.opening.outgoing(stream)
+    this.backlog.outgoing(stream)
     return stream
   }
 
@@ -152,7 +152,7 @@ export class Session implements StreamHandler {
     to.uint(this.maxHeldBytes === Number.POSITIVE_INFINITY ? 0 : this.maxHeldBytes + 1)
     to.uints([...this.streams.keys()])
     for (const stream of this.streams.values()) writeStream(to, stream)
-    to.uints(this.opening.save())
+    to.uints(this.backlog.save())
     to.uints(this.halfClosed.save(this.options.nowMs()))
     this.incoming.save(to)
     this.outbox.save(to)
@@ -209,7 +209,7 @@ export class Session implements StreamHandler {
     if (this.lastStream === stream) this.lastStream = undefined
     this.incoming.forget(stream)
     this.halfClosed.delete(stream)
-    this.opening.answered(stream)
+    this.backlog.answered(stream)
   }
 
   sendReset(id: number): void {
@@ -260,7 +260,7 @@ export class Session implements StreamHandler {
     this.maxHeldBytes = maxHeld === 0 ? Number.POSITIVE_INFINITY : maxHeld - 1
     for (const id of from.uints()) readStream(from, this.add(id))
     const streamOf = (id: number) => this.saved(id)
-    this.opening.load(this.streams.values(), from.uints().map(streamOf))
+    this.backlog.load(this.streams.values(), from.uints().map(streamOf))
     this.halfClosed.load(from.uints(), this.options.nowMs(), streamOf)
     this.incoming.load(from, streamOf)
     this.outbox.load(from, streamOf)
@@ -297,7 +297,7 @@ export class Session implements StreamHandler {
     this.isClosed = true
     this.closedAtMs = this.options.nowMs()
     this.outbox.close()
-    this.opening.clear()
+    this.backlog.clear()
     this.halfClosed.clear()
     this.lastStream = undefined
     this.budget.holders.delete(this)

@@ -163,7 +163,7 @@ export class YamuxStream implements ByteStream {
     if (this.isClosed || !(this.isSynDue || this.isAckDue || this.isGrantDue)) return
     const flags = (this.isSynDue ? FLAG_SYN : 0) | (this.isAckDue ? FLAG_ACK : 0)
     const delta = this.isGrantDue ? Math.max(0, this.owedBytes) : 0
-    if (this.isAckDue) this.session.opening.answered(this)
+    if (this.isAckDue) this.session.backlog.answered(this)
     this.isSynDue = false
     this.isAckDue = false
     this.isGrantDue = false

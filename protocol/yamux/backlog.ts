@@ -2,10 +2,10 @@ import { YAMUX_ACCEPT_BACKLOG } from '../limits.ts'
 import type { YamuxStream } from './stream.ts'
 
 /**
- * Streams whose opening has not been answered, by the peer or by us. frp resets what exceeds its backlog, so
- * our SYNs beyond it wait for answers.
+ * Streams whose opening has not been answered, by the peer or by us (yamux: AcceptBacklog). frp resets what exceeds
+ * its own, so our SYNs beyond it wait for answers.
  */
-export class Opening {
+export class Backlog {
   unansweredIn = 0
   unansweredOut = 0
   private readonly held: YamuxStream[] = []
