@@ -30,6 +30,16 @@ const SERVICE_FLAGS: readonly Flag[] = [
   { name: 'name', kind: 'string', about: 'name of the service, when there are several (default "frpc")' },
   { name: 'print', kind: 'bool', about: 'show what would be written and run, and do nothing' },
 ]
+/** Flags of all commands, to tell those with a value from those without. */
+const ALL_FLAGS: readonly Flag[] = [
+  ROOT_FLAGS,
+  QUICK_VISITOR_FLAGS,
+  NATHOLE_FLAGS,
+  ALL_QUICK_FLAGS,
+  VISIT_FLAGS,
+  REMOTE_FLAGS,
+  SERVICE_FLAGS,
+].flat()
 /** frp's own default, although the format is called deprecated. */
 const DEFAULT_CONFIG = './frpc.ini'
 
@@ -50,110 +60,146 @@ export async function main(args: readonly string[]): Promise<void> {
 
 /** Runs the command that `args` name until it ends or `stopping` says so; resolves to the exit code. */
 async function run(args: readonly string[], stopping: AbortController): Promise<number> {
-  const { signal } = stopping
-  let exitCode = 0
-  const root = newCommand('frpc', 'frpc is the client of frp', ROOT_FLAGS)
-  root.helpCommand('help [command]', 'Help about any command')
-  const given = (command: Command, flag: Flag): unknown => command.getOptionValue(keyOf(flag))
-  const rootValue = (name: string): unknown => root.getOptionValue(keyOf(flagNamed(name)))
-  const attempt = (action: () => Promise<number>) => async (): Promise<void> => {
-    try {
-      exitCode = rootValue('version') === true ? printVersion() : await action()
-    } catch (error) {
-      printError(error)
-      exitCode = 1
+  const line = new CommandLine(stopping)
+  addFileCommands(line)
+  addQuickCommands(line)
+  addNathole(line)
+  addVisit(line)
+  addService(line)
+  line.root.addCommand(completionCommand(line.root))
+  const ofTwo = (first: string, second: string): readonly Flag[] | undefined =>
+    quickVisitorFlags(first, second) ?? natholeFlags(first, second)
+  await line.root.parseAsync(normalizeCommand(args, ALL_FLAGS, ofTwo), { from: 'user' })
+  return line.exitCode
+}
+
+/** What the commands share: the flags of the root, and the exit code that the one that ran leaves. */
+class CommandLine {
+  exitCode = 0
+  readonly root = newCommand('frpc', 'frpc is the client of frp', ROOT_FLAGS)
+  readonly stopping: AbortController
+
+  constructor(stopping: AbortController) {
+    this.stopping = stopping
+    this.root.helpCommand('help [command]', 'Help about any command')
+  }
+
+  get signal(): AbortSignal {
+    return this.stopping.signal
+  }
+
+  /** `-c`; undefined: not given. */
+  get config(): string | undefined {
+    return text(this.rootValue('config'))
+  }
+
+  get file(): string {
+    return this.config ?? DEFAULT_CONFIG
+  }
+
+  get reading(): ReadOptions {
+    return {
+      strict: this.rootValue('strict_config') !== false,
+      allowUnsafe: strings(this.rootValue('allow-unsafe')),
+      edgefrp: text(this.rootValue('edgefrp')) ?? text(process.env['EDGEFRP_CONFIG']),
     }
   }
-  const file = (): string => text(rootValue('config')) ?? DEFAULT_CONFIG
-  const reading = (): ReadOptions => ({
-    strict: rootValue('strict_config') !== false,
-    allowUnsafe: strings(rootValue('allow-unsafe')),
-    edgefrp: text(rootValue('edgefrp')) ?? text(process.env['EDGEFRP_CONFIG']),
-  })
+
+  rootValue(name: string): unknown {
+    return given(this.root, flagNamed(name))
+  }
+
+  /** An action for a command: what it throws is told, and is exit code 1. */
+  attempt(action: () => Promise<number>): () => Promise<void> {
+    return async () => {
+      try {
+        this.exitCode = this.rootValue('version') === true ? printVersion() : await action()
+      } catch (error) {
+        printError(error)
+        this.exitCode = 1
+      }
+    }
+  }
+}
+
+/** Those that are about a configuration file, and the program itself without a command. */
+function addFileCommands(line: CommandLine): void {
+  const { root } = line
   root.action(
-    attempt(async () => {
-      const directory = text(rootValue('config_dir'))
+    line.attempt(async () => {
+      const directory = text(line.rootValue('config_dir'))
       const code = await (directory === undefined
-        ? runFile(file(), reading(), signal)
-        : runAll(directory, reading(), signal))
+        ? runFile(line.file, line.reading, line.signal)
+        : runAll(directory, line.reading, line.signal))
       // The admin API may have ended it, and that is a stop like any other.
-      stopping.abort()
+      line.stopping.abort()
       return code
     }),
   )
   const verify = newCommand('verify', 'Verify that the configures is valid', [])
-  root.addCommand(verify.action(attempt(async () => verifyFile(file(), reading()))))
+  root.addCommand(verify.action(line.attempt(async () => verifyFile(line.file, line.reading))))
   for (const name of Object.keys(REMOTE_COMMANDS) as RemoteCommand[]) {
     // the keys of that very object
     const command = newCommand(name, REMOTE_COMMANDS[name], REMOTE_FLAGS)
     root.addCommand(
-      command.action(attempt(() => remote(name, file(), reading(), command.getOptionValue('apiTimeout')))),
+      command.action(line.attempt(() => remote(name, line.file, line.reading, command.getOptionValue('apiTimeout')))),
     )
   }
+}
+
+/** `frpc <type>` and `frpc <type> visitor`. */
+function addQuickCommands(line: CommandLine): void {
   for (const type of QUICK_TYPES) {
     const command = newCommand(type, `Run frpc with a single ${type} proxy`, quickFlags(type))
     const config = (): object => quickConfig(type, (flag) => given(command, flag))
-    root.addCommand(command.action(attempt(() => runQuick(config(), reading(), signal))))
+    line.root.addCommand(command.action(line.attempt(() => runQuick(config(), line.reading, line.signal))))
     const visitorType = QUICK_VISITOR_TYPES.find((known) => known === type)
     if (visitorType === undefined) continue
     const visitor = newCommand('visitor', `Run frpc with a single ${type} visitor`, QUICK_VISITOR_FLAGS)
     // Flags that both commands know are taken by the first one, wherever they stand.
     const visitorConfig = (): object =>
       quickVisitorConfig(visitorType, (flag) => given(visitor, flag) ?? given(command, flag))
-    command.addCommand(visitor.action(attempt(() => runQuick(visitorConfig(), reading(), signal))))
+    command.addCommand(visitor.action(line.attempt(() => runQuick(visitorConfig(), line.reading, line.signal))))
   }
+}
+
+function addNathole(line: CommandLine): void {
   const discover = newCommand('discover', 'Discover nathole information from stun server', NATHOLE_FLAGS)
   discover.action(
-    attempt(() => {
+    line.attempt(() => {
       const [stunServer = '', localAddress = ''] = NATHOLE_FLAGS.map((flag) => text(given(discover, flag)))
-      return natholeDiscover(file(), reading(), { stunServer, localAddress })
+      return natholeDiscover(line.file, line.reading, { stunServer, localAddress })
     }),
   )
-  root.addCommand(newCommand('nathole', 'Actions about nathole', []).addCommand(discover))
+  line.root.addCommand(newCommand('nathole', 'Actions about nathole', []).addCommand(discover))
+}
+
+function addVisit(line: CommandLine): void {
   const visit = newCommand('visit', VISIT_ABOUT, VISIT_FLAGS)
   visit.argument('<type>', 'tcp or udp').argument('<port>', 'port at the relay')
   visit.action(async (type: string, port: string) => {
-    const value = (name: string): unknown => visit.getOptionValue(keyOf({ name, kind: 'string', about: '' }))
-    const call = { type, port, given: value, config: text(rootValue('config')), reading: reading() }
-    exitCode = await visitCommand(call, signal)
+    const value = (name: string): unknown => given(visit, { name, kind: 'string', about: '' })
+    const { config, reading, signal } = line
+    line.exitCode = await visitCommand({ type, port, given: value, config, reading }, signal)
   })
-  root.addCommand(visit)
+  line.root.addCommand(visit)
+}
+
+function addService(line: CommandLine): void {
   const service = newCommand('service', SERVICE_ABOUT, SERVICE_FLAGS)
   service.argument('<action>', 'install, uninstall or status')
-  service.action(async (action: string) => {
-    await attempt(async () => {
-      const config = text(rootValue('config')) ?? ''
-      // What is wrong with it is told now, not at the next start of the machine.
-      if (action === 'install' && config !== '') readConfig(config, reading())
-      const name = text(service.getOptionValue('name')) ?? ''
-      const isPrinted = service.getOptionValue('print') === true
-      const { output, exitCode: code } = serviceCommand({
-        ...reading(),
-        program: 'frpc',
-        action,
-        name,
-        config,
-        isPrinted,
-      })
-      console.log(output)
-      return code
-    })()
-  })
-  root.addCommand(service)
-  root.addCommand(completionCommand(root))
-  const all = [
-    ROOT_FLAGS,
-    QUICK_VISITOR_FLAGS,
-    NATHOLE_FLAGS,
-    ALL_QUICK_FLAGS,
-    VISIT_FLAGS,
-    REMOTE_FLAGS,
-    SERVICE_FLAGS,
-  ].flat()
-  const ofTwo = (first: string, second: string): readonly Flag[] | undefined =>
-    quickVisitorFlags(first, second) ?? natholeFlags(first, second)
-  await root.parseAsync(normalizeCommand(args, all, ofTwo), { from: 'user' })
-  return exitCode
+  const act = async (action: string): Promise<number> => {
+    const { reading, config = '' } = line
+    // What is wrong with it is told now, not at the next start of the machine.
+    if (action === 'install' && config !== '') readConfig(config, reading)
+    const name = text(service.getOptionValue('name')) ?? ''
+    const isPrinted = service.getOptionValue('print') === true
+    const { output, exitCode } = serviceCommand({ ...reading, program: 'frpc', action, name, config, isPrinted })
+    console.log(output)
+    return exitCode
+  }
+  service.action((action: string) => line.attempt(() => act(action))())
+  line.root.addCommand(service)
 }
 
 async function runFile(fileName: string, options: ReadOptions, signal: AbortSignal): Promise<number> {
@@ -229,6 +275,11 @@ function newCommand(name: string, about: string, flags: readonly Flag[]): Comman
     command.addOption(option)
   }
   return command
+}
+
+/** The value of a flag; undefined: not given. */
+function given(command: Command, flag: Flag): unknown {
+  return command.getOptionValue(keyOf(flag))
 }
 
 function flagNamed(name: string): Flag {
