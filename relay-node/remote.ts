@@ -1,6 +1,7 @@
 import type { FrpsOptions } from '../config/load.ts'
 import { FrpError } from '../contract/errors.ts'
 import { escapeControls } from '../node/log.ts'
+import { textTable } from '../node/text-table.ts'
 import { askWebServer, type WebServerAddress } from '../node/web-client.ts'
 import { OWN_PATH } from '../protocol/frp/own-path.ts'
 
@@ -71,20 +72,8 @@ function stringsOf(value: unknown, key: string): string[] {
   return Array.isArray(found?.[1]) ? found[1].map(String) : []
 }
 
-/** What comes from clients must not move the cursor of a terminal. */
 function tableOf(answer: unknown): string {
-  const clients: unknown[] = Array.isArray(answer) ? answer : []
-  const cell = (client: unknown, key: string): string => {
-    const fields = new Map<string, unknown>(Object.entries(typeof client === 'object' && client !== null ? client : {}))
-    return escapeControls(String(fields.get(key) ?? ''))
-  }
-  const rows = [
-    COLUMNS.map(([head]): string => head),
-    ...clients.map((client) => COLUMNS.map(([, key]) => cell(client, key))),
-  ]
-  const widths = COLUMNS.map((_, column) => Math.max(...rows.map((row) => [...(row[column] ?? '')].length)))
-  return rows
-    .map((row) => row.map((text, column) => text + ' '.repeat((widths[column] ?? 0) + 2 - [...text].length)).join(''))
+  return textTable(COLUMNS, Array.isArray(answer) ? answer : [])
     .map((line) => line.trimEnd())
     .join('\n')
 }

@@ -1,6 +1,6 @@
 import type { FrpcOptions } from '../../config/load.ts'
 import { FrpError } from '../../contract/errors.ts'
-import { escapeControls } from '../../node/log.ts'
+import { textTable } from '../../node/text-table.ts'
 import { askWebServer } from '../../node/web-client.ts'
 import type { Flag } from './flags.ts'
 
@@ -77,29 +77,11 @@ function statusText(body: string): string {
   const byType = parse(body)
   const tables = TYPES.flatMap((type) => {
     const list = byType[type]
-    return Array.isArray(list) && list.length > 0 ? [`${type.toUpperCase()}\n${tableOf(list)}\n`] : []
+    return Array.isArray(list) && list.length > 0
+      ? [`${type.toUpperCase()}\n${textTable(COLUMNS, list).join('\n')}\n`]
+      : []
   })
   return ['Proxy Status...\n', ...tables].join('\n')
-}
-
-function tableOf(list: readonly unknown[]): string {
-  const rows = [
-    COLUMNS.map(([head]): string => head),
-    ...list.map((entry) => COLUMNS.map(([, key]) => cell(entry, key))),
-  ]
-  const widths = COLUMNS.map((_, column) => Math.max(...rows.map((row) => [...(row[column] ?? '')].length)))
-  return rows.map((row) => row.map((text, column) => pad(text, (widths[column] ?? 0) + 2)).join('')).join('\n')
-}
-
-/** A relay's reason may be in it: nothing of that moves the cursor of a terminal. */
-function cell(entry: unknown, key: string): string {
-  const value =
-    typeof entry === 'object' && entry !== null ? Object.entries(entry).find(([name]) => name === key) : undefined
-  return typeof value?.[1] === 'string' ? escapeControls(value[1]) : ''
-}
-
-function pad(text: string, width: number): string {
-  return text + ' '.repeat(Math.max(0, width - [...text].length))
 }
 
 function parse(body: string): Record<string, unknown> {
