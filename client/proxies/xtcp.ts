@@ -106,14 +106,13 @@ export class XtcpBackend implements Backend {
   private async connect(sid: string): Promise<QuicConnection> {
     const { config, wireName, stunServer, quic, runtime, log, line } = this.parts
     const { mapped, assisted, localPort } = await prepare(stunServer, config.natTraversal.disableAssistedAddrs, runtime)
-    const question = {
+    const answer = await line.ask({
       type: 'NatHoleClient',
       proxy_name: wireName,
       sid,
       mapped_addrs: mapped,
       assisted_addrs: assisted,
-    }
-    const answer = await line.ask({ ...question, type: 'NatHoleClient' })
+    })
     try {
       if (answer.protocol === 'kcp') throw new Error('the visitor wants KCP, which is not spoken here')
       const hole = await makeHole(localPort, answer, config.secretKey, runtime)

@@ -3,7 +3,7 @@ import type { Deadline, Runtime } from '../../contract/runtime.ts'
 import type { Session } from './session.ts'
 
 export interface KeepAliveOptions {
-  /** Between two pings, in ms; frp: transport.tcpMuxKeepaliveInterval, 30 s. */
+  /** Between two pings, in ms; frp: transport.tcpMuxKeepaliveInterval, 30 s. 0 or less: no pings. */
   intervalMs: number
   /** For an answer, in ms; yamux: ConnectionWriteTimeout, 10 s. */
   timeoutMs: number
@@ -15,7 +15,7 @@ export class KeepAlive {
   private readonly runtime: Runtime
   private readonly options: KeepAliveOptions
   private readonly onDead: (error: FrpError) => void
-  private deadline: Deadline
+  private deadline: Deadline | undefined
   private pingId: number | undefined
   private isStopped = false
 
@@ -31,16 +31,17 @@ export class KeepAlive {
   pong(id: number): void {
     if (this.isStopped || id !== this.pingId) return
     this.pingId = undefined
-    this.deadline.cancel()
+    this.deadline?.cancel()
     this.deadline = this.wait()
   }
 
   stop(): void {
     this.isStopped = true
-    this.deadline.cancel()
+    this.deadline?.cancel()
   }
 
-  private wait(): Deadline {
+  private wait(): Deadline | undefined {
+    if (this.options.intervalMs <= 0) return undefined
     return this.runtime.after(this.options.intervalMs, () => this.ping())
   }
 

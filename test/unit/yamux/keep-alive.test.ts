@@ -31,12 +31,12 @@ class Clock {
   }
 }
 
-function start() {
+function start(intervalMs = 30_000) {
   const clock = new Clock()
   const dead: string[] = []
   let keepAlive: KeepAlive | undefined
   const side = new Side({ onPong: (id) => keepAlive?.pong(id) })
-  keepAlive = new KeepAlive(side.session, clock.runtime(), { intervalMs: 30_000, timeoutMs: 10_000 }, (error) =>
+  keepAlive = new KeepAlive(side.session, clock.runtime(), { intervalMs, timeoutMs: 10_000 }, (error) =>
     dead.push(error.code),
   )
   return { clock, dead, side, keepAlive }
@@ -64,6 +64,15 @@ describe('keep-alive', () => {
     expect(dead).toEqual(['YAMUX_KEEPALIVE'])
     clock.advance(100_000)
     expect(dead.length).toBe(1)
+  })
+
+  it.each([0, -30_000])('does not ping at an interval of %i ms, and can be stopped', (intervalMs) => {
+    const { clock, dead, side, keepAlive } = start(intervalMs)
+    clock.advance(100_000)
+    expect(side.frames()).toEqual([])
+    keepAlive.pong(0)
+    keepAlive.stop()
+    expect([dead, clock.deadlines]).toEqual([[], []])
   })
 
   it('leaves no deadline open when stopped, or when the session is over', () => {
