@@ -1,7 +1,6 @@
+import { oversizedAnnotations } from '../contract/annotations.ts'
 import type { Path, Problems } from './problems.ts'
 
-/** frp: `validation/proxy.go`, TotalAnnotationSizeLimitB. */
-const MAX_ANNOTATIONS_BYTES = 256 * 1024
 /** Kubernetes `IsQualifiedName`: the part behind the slash, and the DNS-1123 subdomain before it. */
 const NAME_PART = /^([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]$/
 const MAX_NAME_LENGTH = 63
@@ -10,16 +9,12 @@ const DNS_LABEL = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/
 
 /** Annotation keys are Kubernetes qualified names, and all of them together have a size. */
 export function checkAnnotations(annotations: Record<string, string>, path: Path, problems: Problems): void {
-  const encoder = new TextEncoder()
-  let bytes = 0
-  for (const [key, value] of Object.entries(annotations)) {
-    bytes += encoder.encode(key).length + encoder.encode(value).length
+  for (const key of Object.keys(annotations)) {
     const wrong = wrongWith(key.toLowerCase())
     if (wrong !== undefined) problems.add([...path, key], `annotation key ${key} is invalid: ${wrong}`)
   }
-  if (bytes > MAX_ANNOTATIONS_BYTES) {
-    problems.add(path, `annotations size ${bytes} is larger than limit ${MAX_ANNOTATIONS_BYTES}`)
-  }
+  const oversized = oversizedAnnotations(annotations)
+  if (oversized !== undefined) problems.add(path, oversized)
 }
 
 function wrongWith(key: string): string | undefined {

@@ -21,8 +21,6 @@ export const POOL_COOL_DOWN_MS = 10_000
 
 /** Messages about proxies of one client that wait for their turn; then its control stream is not read on. */
 export const MAX_WAITING_MESSAGES = 64
-/** frp: annotations of one proxy (pkg/config/v1/validation). */
-export const MAX_ANNOTATION_BYTES = 262_144
 
 /** frp waits for a plugin for ever; a client gives up after 10 s, and what waits here holds up its other proxies. */
 export const CALL_PLUGIN_MS = 60_000

@@ -1,3 +1,4 @@
+import { oversizedAnnotations } from '../contract/annotations.ts'
 import { bandwidthBytes } from '../contract/bandwidth.ts'
 import { FrpError } from '../contract/errors.ts'
 import type { IpRules } from '../contract/ip-rules.ts'
@@ -11,7 +12,7 @@ import type { Accounts, Allowance } from './accounts.ts'
 import type { Control } from './control.ts'
 import type { Directory, SharedKeys } from './directory.ts'
 import type { Joins } from './joins.ts'
-import { MAX_ANNOTATION_BYTES, MAX_WAITING_MESSAGES, PROBE_MS } from './limits.ts'
+import { MAX_WAITING_MESSAGES, PROBE_MS } from './limits.ts'
 import { PROXY_TYPES, type ProxyContext, type ProxyType, type RelayProxy } from './proxies/table.ts'
 import { type ProxyStats, WorkConns } from './proxy.ts'
 import type { Refusals } from './refusals.ts'
@@ -301,10 +302,8 @@ export class ProxySet {
       throw new FrpError('LIMIT', `proxy_name has ${name.length} characters, the limit is ${maxNameLength}`)
     }
     if (/\p{Cc}/u.test(name)) throw new FrpError('PROXY_REFUSED', 'proxy_name contains control characters')
-    const annotationBytes = Object.entries(message.annotations).reduce((sum, [k, v]) => sum + k.length + v.length, 0)
-    if (annotationBytes > MAX_ANNOTATION_BYTES) {
-      throw new FrpError('LIMIT', `annotations size ${annotationBytes} is larger than limit ${MAX_ANNOTATION_BYTES}`)
-    }
+    const oversized = oversizedAnnotations(message.annotations)
+    if (oversized !== undefined) throw new FrpError('LIMIT', oversized)
   }
 
   private portsInUse(): number {
