@@ -32,6 +32,7 @@ import { boundsOf, type RelayParts, type ReloadResult } from './relay-parts.ts'
 import type { SavedConnection } from './saved.ts'
 import { ServerPlugins } from './server-plugins.ts'
 import { NO_SLEEPERS } from './sleepers.ts'
+import { Strangers } from './strangers.ts'
 import { TcpmuxIngress } from './tcpmux-ingress.ts'
 import { verifierOf } from './verifier.ts'
 import { VisitDoor } from './visit-door.ts'
@@ -79,8 +80,8 @@ export class Relay {
   private readonly visitDoor: VisitDoor
   private readonly workConns: WorkConnDoor
   private readonly connections = new Set<Connection>()
-  /** Those without an accepted first message, oldest first. */
-  private readonly pending = new Set<Connection>()
+  /** Those without an accepted first message. */
+  private readonly pending = new Strangers<Connection>()
 
   constructor(parts: RelayParts) {
     const { runtime, options } = parts
@@ -167,13 +168,9 @@ export class Relay {
   accept(link: Link, peer: PeerInfo, head?: Uint8Array): Connection {
     const connection = this.connect(link, peer)
     const { maxPendingLogins } = this.options.edgefrp.limits
-    this.pending.add(connection)
-    // Strangers that have not logged in are few: the one that has been waiting longest makes room.
+    this.pending.add(connection, peer.ip)
     if (this.pending.size > maxPendingLogins) {
-      for (const oldest of this.pending) {
-        oldest.close(new FrpError('LIMIT', `${maxPendingLogins} connections without a login`))
-        break
-      }
+      this.pending.surplus()?.close(new FrpError('LIMIT', `${maxPendingLogins} connections without a login`))
     }
     connection.start(head)
     return connection

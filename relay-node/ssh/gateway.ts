@@ -1,9 +1,10 @@
 import type { Socket } from 'node:net'
-import type { Connection } from 'ssh2'
+import type { Connection, KexAlgorithm } from 'ssh2'
 import { FrpError, messageOf } from '../../contract/errors.ts'
 import type { Deadline, Runtime } from '../../contract/runtime.ts'
 import type { PeerInfo } from '../../relay/ingress.ts'
 import type { Relay } from '../../relay/relay.ts'
+import { Strangers } from '../../relay/strangers.ts'
 import { addressesOf } from '../addresses.ts'
 import type { ConnectionLimit } from '../connection-limit.ts'
 import { listenTcp, portOf } from '../listen.ts'
@@ -12,6 +13,16 @@ import { hostKey } from './host-key.ts'
 import { loadSsh2, type Ssh2 } from './library.ts'
 import { Tunnel } from './tunnel.ts'
 
+/**
+ * A stranger who asks for one of these costs up to 25 ms of the process at a price of 1 KB; every client since 2014
+ * has one of the curves, and older ones have group 14.
+ */
+const COSTLY_EXCHANGES: KexAlgorithm[] = [
+  'diffie-hellman-group15-sha512',
+  'diffie-hellman-group16-sha512',
+  'diffie-hellman-group17-sha512',
+  'diffie-hellman-group18-sha512',
+]
 /** A dead client is noticed after three times this; OpenSSH and NAT boxes are content with it. */
 const KEEP_ALIVE_MS = 10_000
 const KEEP_ALIVE_UNANSWERED = 2
@@ -72,8 +83,8 @@ class Gateway {
   private readonly server: InstanceType<Ssh2['Server']>
   /** By address: ssh2 tells of a connection without its socket. */
   private readonly guests = new Map<string, Guest>()
-  /** Those whose client is not let in yet, oldest first. */
-  private readonly strangers = new Set<Guest>()
+  /** Those whose client is not let in yet. */
+  private readonly strangers = new Strangers<Guest>()
   private readonly clients = new Set<Connection>()
 
   constructor(parts: GatewayParts) {
@@ -81,7 +92,7 @@ class Gateway {
     this.server = new parts.ssh2.Server({
       hostKeys: [parts.key],
       // None, as in frp: no bomb can be packed, and what was written can be counted on the socket.
-      algorithms: { compress: ['none'] },
+      algorithms: { compress: ['none'], kex: { remove: COSTLY_EXCHANGES, append: [], prepend: [] } },
       keepaliveInterval: KEEP_ALIVE_MS,
       keepaliveCountMax: KEEP_ALIVE_UNANSWERED,
     })
@@ -111,7 +122,7 @@ class Gateway {
     }
     const key = `${socket.remoteAddress} ${socket.remotePort}`
     this.guests.set(key, guest)
-    this.strangers.add(guest)
+    this.strangers.add(guest, ip)
     socket.once('close', () => {
       this.guests.delete(key)
       this.known(guest)
@@ -119,15 +130,15 @@ class Gateway {
     // ssh has no half-close of its connection.
     socket.once('end', () => socket.destroy())
     if (this.strangers.size > maxPendingLogins) {
-      const [oldest] = this.strangers
-      if (oldest !== undefined) this.turnAway(oldest, `${maxPendingLogins} connections without a login`)
+      const surplus = this.strangers.surplus()
+      if (surplus !== undefined) this.turnAway(surplus, `${maxPendingLogins} connections without a login`)
     }
     this.server.injectSocket(socket)
   }
 
   close(): void {
     for (const client of this.clients) client.end()
-    for (const { socket } of this.strangers) socket.destroy()
+    for (const { socket } of [...this.strangers.all()]) socket.destroy()
   }
 
   private onClient(client: Connection, guest: Guest): void {

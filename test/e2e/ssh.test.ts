@@ -279,6 +279,17 @@ describe('who may use the gateway', () => {
     await lines.waitFor('load authorized keys file error: ENOENT')
   })
 
+  it('is nobody whose key exchange costs more than a curve', async () => {
+    const { ssh } = await gateway()
+    const with18 = { kex: ['diffie-hellman-group18-sha512' as const] }
+    await expect(sshTunnel(cleanUp, ssh, { command: 'tcp -t tok', algorithms: with18 })).rejects.toThrow(
+      /handshake|key/i,
+    )
+    const with14 = { kex: ['diffie-hellman-group14-sha256' as const] }
+    const tunnel = await sshTunnel(cleanUp, ssh, { command: 'tcp -t tok', algorithms: with14 })
+    await tunnel.shows('RemoteAddress')
+  })
+
   it('has the time of the configuration, and the oldest stranger makes room', async () => {
     const limits = { handshakeTimeoutSeconds: 1, maxPendingLogins: 2 }
     const { ssh, lines } = await gateway({ edgefrp: { limits } })

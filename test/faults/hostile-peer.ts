@@ -98,12 +98,14 @@ export interface PeerOptions {
   carrier?: Carrier
   /** Further header lines of the upgrade, each with its CRLF. */
   headers?: string
+  /** An address of this machine to come from. */
+  from?: string
 }
 
 /** A connected peer; over WebSocket, one whose upgrade was answered. */
 export async function hostile(cleanUp: CleanUp, port: number, options: PeerOptions = {}): Promise<HostilePeer> {
-  const { carrier = 'tcp', headers = '' } = options
-  const to = { port, host: '127.0.0.1', allowHalfOpen: true, noDelay: true }
+  const { carrier = 'tcp', headers = '', from = '127.0.0.1' } = options
+  const to = { port, host: '127.0.0.1', allowHalfOpen: true, noDelay: true, localAddress: from }
   const socket = carrier === 'tls' ? connectTls({ ...to, rejectUnauthorized: false }) : connect(to)
   cleanUp.add(() => void socket.destroy())
   const peer = new HostilePeer(socket, carrier)

@@ -97,6 +97,21 @@ describe('L2: from the upgrade to the first accepted message', () => {
   })
 })
 
+describe('a flood of strangers', () => {
+  it('from one address pushes out itself, and not who comes from elsewhere', async () => {
+    const relay = await hostRelay(cleanUp, { maxPendingLogins: 20 })
+    const slow = await hostile(cleanUp, relay.port, { from: '127.0.0.2' })
+    slow.raw(yamux(2, 1, 0, 1))
+    await slow.until(() => slow.received.length >= 12)
+    const flood = await many(60, relay)
+    for (const peer of flood) peer.raw(yamux(2, 1, 0, 1))
+    await vi.waitUntil(() => flood.filter((peer) => peer.isClosed).length >= 41)
+    slow.raw(loginFrame())
+    await slow.until(() => slow.received.includes('"run_id"'))
+    expect(slow.isClosed).toBe(false)
+  })
+})
+
 it('resets a connection that it ended and the peer did not', async () => {
   const relay = await hostRelay(cleanUp, { maxPendingLogins: 1 })
   const socket = connect({ port: relay.port, host: '127.0.0.1', allowHalfOpen: true })
