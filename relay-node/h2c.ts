@@ -8,6 +8,7 @@ import {
 import type { Socket } from 'node:net'
 import { FrpError } from '../contract/errors.ts'
 import type { Runtime } from '../contract/runtime.ts'
+import { Http2Heads } from '../node/http2-heads.ts'
 import type { HeadLimits } from '../protocol/http1/head.ts'
 import type { Link } from '../protocol/stream/byte-stream.ts'
 import { pair } from '../protocol/stream/pair.ts'
@@ -47,16 +48,21 @@ export function h2cDoor({ runtime, headLimits, serve }: H2cOptions): H2cDoor {
     maxHeaderListPairs: headLimits.fields,
     settings: { maxConcurrentStreams: MAX_STREAMS, maxHeaderListSize: headLimits.bytes, enablePush: false },
   })
+  const heads = new Http2Heads(headLimits.bytes)
   server.on('sessionError', (error) => runtime.log.debug(`http2: ${error.message}`))
   server.on('session', (session) => {
     if (arriving !== undefined) addressesOf.set(session, arriving)
     session.setTimeout(IDLE_MS, () => session.close())
+    // The listener lets sockets half-close, and then Node's session would stay until it has been idle for long.
+    session.socket.once('end', () => session.close())
   })
-  server.on('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, flags: number) => {
+  server.on('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, flags: number, raw: string[]) => {
     stream.on('error', ignore)
     const addresses = stream.session && addressesOf.get(stream.session)
     if (addresses === undefined) stream.close(constants.NGHTTP2_REFUSED_STREAM)
-    else start(stream, headers, (flags & constants.NGHTTP2_FLAG_END_STREAM) === 0, (user) => serve(user, addresses))
+    else if (heads.admit(stream, raw)) {
+      start(stream, headers, (flags & constants.NGHTTP2_FLAG_END_STREAM) === 0, (user) => serve(user, addresses))
+    }
   })
   return {
     accept(socket, head, addresses) {

@@ -1,5 +1,6 @@
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
 import { FrpError, messageOf } from '../../contract/errors.ts'
+import { Http2Heads } from '../../node/http2-heads.ts'
 import { serverTls } from '../../node/tls.ts'
 import { MAX_HTTP_FIELDS, MAX_HTTP_HEAD_BYTES } from '../../protocol/limits.ts'
 import type { Backend } from '../proxies/proxy.ts'
@@ -62,6 +63,7 @@ export async function httpsBackend(
 
 async function http2Server(service: HttpsService) {
   const { createServer } = await import('node:http2')
+  const heads = new Http2Heads(MAX_HTTP_HEAD_BYTES)
   const server = createServer(
     {
       // With the four that are the request's own.
@@ -72,7 +74,9 @@ async function http2Server(service: HttpsService) {
         maxHeaderListSize: MAX_HTTP_HEAD_BYTES,
       },
     },
-    (request, response) => service.onHttp2Request(request, response),
+    (request, response) => {
+      if (heads.admit(request.stream, request.rawHeaders)) service.onHttp2Request(request, response)
+    },
   )
   server.on('session', (session) => session.setLocalWindowSize(HTTP2_WINDOW_BYTES))
   return server
