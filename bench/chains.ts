@@ -9,24 +9,39 @@ import { firstByte, listening, Measured } from './processes.ts'
 /** What stands between user and service. */
 export type ChainName = 'ours' | 'stock' | 'haproxy' | 'pipe'
 
+/** What has a port of its own in each chain, in the order of the ports. */
+const PORTS = [
+  // Clients of a tunnel.
+  'bind',
+  'echo',
+  'bulk',
+  'http',
+  'vhost',
+  'udp',
+  // The bulk service behind encryption, compression, and both.
+  'encrypted',
+  'compressed',
+  'both',
+  // The same, by the name that a user says: in TLS, and in CONNECT.
+  'https',
+  'tcpmux',
+  // The same and the udp service, at the visitor's client.
+  'stcp',
+  'sudp',
+  // The bulk service of a client that speaks wire protocol v2.
+  'v2',
+] as const
+
+/** A port by its name. */
+export type PortName = (typeof PORTS)[number]
+
 /** Where users of a chain connect; `bind` is where clients of a tunnel do. */
-export interface Ports {
-  bind: number
-  echo: number
-  bulk: number
-  http: number
-  vhost: number
-  udp: number
-  /** The bulk service behind encryption, compression, and both. */
-  encrypted: number
-  compressed: number
-  both: number
-}
+export type Ports = Record<PortName, number>
 
 /** Ports of the services behind all chains. */
-export const TARGETS = { echo: 9101, bulk: 9102, http: 9103, udp: 9104 } as const
+export const TARGETS = { echo: 9101, bulk: 9102, http: 9103, udp: 9104, tls: 9105 } as const
 
-/** A running chain: for a tunnel `processes` are the relay and its client, in this order. */
+/** A running chain: for a tunnel `processes` are the relay, its client and, where it is warm, two more clients. */
 export interface Chain {
   name: ChainName
   ports: Ports
@@ -78,29 +93,16 @@ const FRESH_OFFSET = 200
 /** Starts a chain; resolves when its ports are open. */
 export async function startChain(name: ChainName, executables: Executables, use: 'fresh' | 'warm'): Promise<Chain> {
   const first = FIRST_PORT[name] + (use === 'fresh' ? FRESH_OFFSET : 0)
-  const ports: Ports = {
-    bind: first,
-    echo: first + 1,
-    bulk: first + 2,
-    http: first + 3,
-    vhost: first + 4,
-    udp: first + 5,
-    encrypted: first + 6,
-    compressed: first + 7,
-    both: first + 8,
-  }
+  // PORTS names each key once.
+  const ports = Object.fromEntries(PORTS.map((port, i) => [port, first + i])) as Ports
   const processes: Measured[] = []
   const starters: (() => Measured)[] = []
   const startedAt = performance.now()
   if (name === 'pipe') processes.push(startPipe(ports))
   else if (name === 'haproxy') processes.push(...startHaproxies(ports, executables.folder))
   else {
-    const command = tunnelCommands(name, executables)
-    const env = tunnelEnv(ports)
-    const starter = (line: CommandLine, file: string) => () =>
-      new Measured(line[0], [...line[1], '-c', join(CONFIGS, file)], env)
-    starters.push(starter(command.relay, 'frps.toml'), starter(command.client, 'frpc.toml'))
-    for (const start of starters) {
+    starters.push(...tunnelStarters(name, executables, ports))
+    for (const start of starters.slice(0, 2)) {
       processes.push(start())
       await listening(first)
     }
@@ -109,6 +111,11 @@ export async function startChain(name: ChainName, executables: Executables, use:
   const startMs = performance.now() - startedAt
   await listening(ports.http)
   await listening(ports.bulk)
+  // Rows of a fresh chain look at a relay with one client.
+  if (starters.length > 0 && use === 'warm') {
+    processes.push(...starters.slice(2).map((start) => start()))
+    await Promise.all([firstByte(ports.stcp), firstByte(ports.v2)])
+  }
   return {
     name,
     ports,
@@ -129,6 +136,20 @@ export async function startChain(name: ChainName, executables: Executables, use:
   }
 }
 
+/** The relay, its client, the visitor's client, and the client of wire protocol v2. */
+function tunnelStarters(name: 'ours' | 'stock', executables: Executables, ports: Ports): (() => Measured)[] {
+  const { relay, client } = tunnelCommands(name, executables)
+  const env = tunnelEnv(ports)
+  const starter = (line: CommandLine, file: string) => () =>
+    new Measured(line[0], [...line[1], '-c', join(CONFIGS, file)], env)
+  return [
+    starter(relay, 'frps.toml'),
+    starter(client, 'frpc.toml'),
+    starter(client, 'frpc-visitor.toml'),
+    starter(client, 'frpc-v2.toml'),
+  ]
+}
+
 type CommandLine = [string, string[]]
 
 function tunnelCommands(name: 'ours' | 'stock', executables: Executables): { relay: CommandLine; client: CommandLine } {
@@ -145,23 +166,11 @@ function tunnelCommands(name: 'ours' | 'stock', executables: Executables): { rel
   }
 }
 
+/** What the config files read: BENCH_ECHO_PORT, BENCH_ECHO_TARGET and so on. */
 function tunnelEnv(ports: Ports): Record<string, string> {
-  const values = {
-    BENCH_BIND_PORT: ports.bind,
-    BENCH_VHOST_PORT: ports.vhost,
-    BENCH_ECHO_PORT: ports.echo,
-    BENCH_BULK_PORT: ports.bulk,
-    BENCH_HTTP_PORT: ports.http,
-    BENCH_UDP_PORT: ports.udp,
-    BENCH_ENCRYPTED_PORT: ports.encrypted,
-    BENCH_COMPRESSED_PORT: ports.compressed,
-    BENCH_BOTH_PORT: ports.both,
-    BENCH_ECHO_TARGET: TARGETS.echo,
-    BENCH_BULK_TARGET: TARGETS.bulk,
-    BENCH_HTTP_TARGET: TARGETS.http,
-    BENCH_UDP_TARGET: TARGETS.udp,
-  }
-  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, String(value)]))
+  const named = (values: Record<string, number>, what: string) =>
+    Object.entries(values).map(([name, port]) => [`BENCH_${name.toUpperCase()}_${what}`, String(port)])
+  return Object.fromEntries([...named(ports, 'PORT'), ...named(TARGETS, 'TARGET')])
 }
 
 function startPipe(ports: Ports): Measured {

@@ -8,12 +8,13 @@ import { availableChains, type Chain, type ChainName, Executables, startChain, T
 import { networkNote, runInNamespace } from './network.ts'
 import { LoadProcess } from './processes.ts'
 import { bulk } from './rows/bulk.ts'
+import { doors } from './rows/doors.ts'
 import { limits } from './rows/limits.ts'
 import { idle, stalled } from './rows/memory.ts'
 import { ping } from './rows/ping.ts'
 import { connections, http, udp } from './rows/rates.ts'
 import { recovery } from './rows/recovery.ts'
-import type { Row } from './rows/row.ts'
+import { type Row, WARM_UP_MS, WARM_UP_TRIPS } from './rows/row.ts'
 import { start } from './rows/start.ts'
 import { wrapped } from './rows/wrapped.ts'
 import { type Results, table } from './table.ts'
@@ -26,7 +27,20 @@ import { type Results, table } from './table.ts'
 // FRP_BIN: the folder of stock frps and frpc. Exits with 1 when a row is behind stock.
 
 /** In the order in which they run on a fresh chain: memory first, while the heap is small. */
-const ROWS: readonly Row[] = [start, idle, stalled, bulk, wrapped, ping, connections, http, udp, limits, recovery]
+const ROWS: readonly Row[] = [
+  start,
+  idle,
+  stalled,
+  bulk,
+  wrapped,
+  ping,
+  connections,
+  http,
+  ...doors,
+  udp,
+  limits,
+  recovery,
+]
 const ROUNDS = 3
 
 const { values: options, positionals } = parseArgs({
@@ -53,15 +67,18 @@ async function main(): Promise<number> {
   const wanted = options.chains?.split(',')
   const chains = availableChains().filter((name) => wanted === undefined || wanted.includes(name))
   const executables = new Executables()
-  const services = Object.entries(TARGETS).map(
-    ([kind, port]) => [kind, new LoadProcess('service.ts', [kind, String(port)])] as const,
-  )
+  const service = (...kinds: (keyof typeof TARGETS)[]): LoadProcess =>
+    new LoadProcess(
+      'service.ts',
+      kinds.map((kind) => `${kind}:${TARGETS[kind]}`),
+    )
+  // One process counts what comes up, with and without TLS.
+  const bulkService = service('bulk', 'tls')
+  const services = [bulkService, service('echo'), service('http'), service('udp')]
   const user = new LoadProcess('user.ts')
   const streamer = new LoadProcess('user.ts')
-  const everybody = [...services.map(([, service]) => service), user, streamer]
+  const everybody = [...services, user, streamer]
   await Promise.all(everybody.map(({ ready }) => ready))
-  const bulkService = services.find(([kind]) => kind === 'bulk')?.[1]
-  if (bulkService === undefined) throw new Error('no service for bulk')
   const results: Results = new Map()
   try {
     const load = { user, streamer, bulkService, isQuick: options.quick }
@@ -135,7 +152,8 @@ function report(rows: readonly Row[], results: Results): number {
     '',
     `${processors.length} cores, ${processors[0]?.model ?? 'unknown'}; ${networkNote()}.`,
     `Medians of ${options.rounds} alternating rounds. Everything, load generators included, shares the cores: read the ratios.`,
-    'Stock frp runs with the same files, bench/configs: over WebSocket, tcpMux on, TLS off. CPU is that of relay and client together.',
+    `Rates after a warm-up of ${WARM_UP_MS / 1000} s per row, pings after ${WARM_UP_TRIPS.toLocaleString('en-US')} round trips: a relay runs for months.`,
+    'Stock frp runs with the same files, bench/configs: over WebSocket, tcpMux on, TLS off. CPU is that of relay and clients together.',
     '',
     text,
     '',

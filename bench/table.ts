@@ -19,6 +19,11 @@ function times(metric: Metric, ours: number, other: number): number {
   return metric.isHigherBetter ? ours / other : other / ours
 }
 
+/** What the table shows as 1.00x is not behind: a hundredth says nothing. */
+function isBehind(metric: Metric, ratio: number | undefined): boolean {
+  return ratio !== undefined && Number(ratio.toFixed(2)) < 1 && !metric.isExempt
+}
+
 /** The table in markdown, and the labels of rows behind stock. */
 export function table(metrics: readonly Metric[], results: Results): { text: string; behind: string[] } {
   const behind: string[] = []
@@ -33,7 +38,7 @@ export function table(metrics: readonly Metric[], results: Results): { text: str
     const stock = median(values.stock)
     const pipe = median(values.pipe)
     const ratio = ours === undefined || stock === undefined ? undefined : times(metric, ours, stock)
-    if (ratio !== undefined && ratio < 1 && !metric.isExempt) behind.push(metric.label)
+    if (isBehind(metric, ratio)) behind.push(metric.label)
     const cells = [
       metric.label,
       metric.unit,
@@ -58,8 +63,7 @@ function goalText({ goal, unit }: Metric): string {
 
 function verdict(metric: Metric, ours: number | undefined, ratio: number | undefined): string {
   const { goal } = metric
-  const isBehind = ratio !== undefined && ratio < 1 && !metric.isExempt
-  if (isBehind) return '**behind stock**'
+  if (isBehind(metric, ratio)) return '**behind stock**'
   if (goal === undefined) return '-'
   if ('atMost' in goal) return ours === undefined ? '-' : ours <= goal.atMost ? 'yes' : 'no'
   return ratio === undefined ? '-' : ratio >= goal.timesStock ? 'yes' : 'no'

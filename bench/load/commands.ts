@@ -1,15 +1,21 @@
+/** Where users connect; `via`: what they say before their own first byte, a TLS handshake or a CONNECT. */
+export interface Door {
+  port: number
+  via?: 'tls' | 'connect'
+}
+
 /** What the benchmark asks of a load process over IPC. Times in milliseconds, sizes in bytes. */
 export type Command =
   /** Opens connections that stream at full speed until `stop`. `up`: from the user to the service. */
-  | { do: 'stream'; port: number; connections: number; direction: Direction }
+  | ({ do: 'stream'; connections: number; direction: Direction } & Door)
   /** Bytes received so far by this process. */
   | { do: 'bytes' }
   /** One connection whose reader never reads. */
   | { do: 'stall'; port: number; direction: Direction }
   | { do: 'stop' }
-  | { do: 'ping'; port: number; count: number; warmUp: number; size: number }
+  | ({ do: 'ping'; count: number; warmUp: number; size: number } & Door)
   /** Loops of connect, 64 bytes there and back, close. */
-  | { do: 'connect'; port: number; loops: number; durationMs: number }
+  | ({ do: 'connect'; loops: number; durationMs: number } & Door)
   | { do: 'http'; port: number; connections: number; keepAlive: boolean; durationMs: number }
   | { do: 'udp'; port: number; perSecond: number; size: number; durationMs: number }
   /** Opens connections that stay open, each after one byte was echoed. */
@@ -41,7 +47,7 @@ export const ASK_DOWN = 0x44
 export const ASK_UP = 0x55
 /** The service shall read nothing more. */
 export const ASK_STALL = 0x53
-/** The host that the vhost row asks for, as in configs/frpc.toml. */
+/** The host that users of names ask for, as in configs/frpc.toml. */
 export const VHOST = 'bench.test'
 
 /** Answers one command after the other; an error ends the process, which the benchmark sees. */

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type net from 'node:net'
+import { TLSSocket } from 'node:tls'
 import { adopt, canUseReadBuffer, handleOf } from '../../node/socket-handle.ts'
 
 /** One buffer for all sockets of a process: what is read is counted and forgotten. */
@@ -10,9 +11,9 @@ for (let at = 0; at < CHUNK.length; at += 2048) CHUNK.fill('edgefrp ', at, at + 
 
 /** Reads and forgets everything at the least cost; works on accepted sockets, too. */
 export function discard(socket: net.Socket, onBytes: (length: number) => void): void {
-  const handle = handleOf(socket)
+  const handle = socket instanceof TLSSocket ? undefined : handleOf(socket)
   if (handle === undefined || !canUseReadBuffer()) {
-    socket.on('data', (chunk) => onBytes(chunk.length))
+    socket.on('data', (chunk) => onBytes(chunk.length)).resume()
     return
   }
   adopt(

@@ -1,9 +1,12 @@
+import { constants } from 'node:crypto'
 import { createSocket } from 'node:dgram'
 import net from 'node:net'
-import { ASK_DOWN, ASK_UP, serve } from './commands.ts'
+import tls from 'node:tls'
+import { selfSigned } from '../../node/certificate.ts'
+import { ASK_DOWN, ASK_STALL, ASK_UP, serve, VHOST } from './commands.ts'
 import { discard, flood } from './fast-socket.ts'
 
-// The services behind the tunnel, one kind a process: node service.ts echo|bulk|http|udp PORT
+// The services behind the tunnel: node service.ts KIND:PORT [KIND:PORT ...], with kinds echo, bulk, tls, http, udp
 
 const BODY = 'x'.repeat(256)
 const KEEP_ALIVE = Buffer.from(`HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 256\r\n\r\n${BODY}`)
@@ -13,35 +16,49 @@ const CLOSE = Buffer.from(
 const END_OF_HEAD = Buffer.from('\r\n\r\n')
 
 let received = 0
-const kind = process.argv[2]
-const port = Number(process.argv[3])
+
+type OnConnection = (socket: net.Socket) => void
 
 /** Connections are cut by tests of load: their errors tell nothing. */
-function listen(onConnection: (socket: net.Socket) => void): void {
-  const server = net.createServer({ noDelay: true, allowHalfOpen: false }, (socket) => {
+function listen(port: number, onConnection: OnConnection, create = plainServer): Promise<void> {
+  const server = create((socket) => {
     socket.on('error', () => {})
     onConnection(socket)
   })
-  server.listen(port, '127.0.0.1', 4096, () => process.send?.('listening'))
+  return new Promise((resolve) => server.listen(port, '127.0.0.1', 4096, resolve))
+}
+
+function plainServer(onConnection: OnConnection): net.Server {
+  return net.createServer({ noDelay: true, allowHalfOpen: false }, onConnection)
+}
+
+/** Every handshake is a whole one: no ticket is given that a user could come back with. */
+function tlsServer(onConnection: OnConnection): net.Server {
+  return tls.createServer(
+    { ...selfSigned([VHOST]), noDelay: true, secureOptions: constants.SSL_OP_NO_TICKET },
+    onConnection,
+  )
 }
 
 function echo(socket: net.Socket): void {
   socket.on('data', (chunk) => socket.write(chunk))
 }
 
+/** Who asks for nothing gets an echo. */
 function bulk(socket: net.Socket): void {
   socket.once('data', (ask) => {
-    received += ask.length - 1
-    socket.pause()
-    if (ask[0] === ASK_DOWN) {
-      flood(socket)
-      socket.resume()
-    } else if (ask[0] === ASK_UP) {
+    if (ask[0] === ASK_UP) {
+      received += ask.length - 1
+      socket.pause()
       discard(socket, (length) => {
         received += length
       })
+    } else if (ask[0] === ASK_DOWN) flood(socket)
+    else if (ask[0] === ASK_STALL) socket.pause()
+    else {
+      socket.write(ask)
+      echo(socket)
     }
-    // ASK_STALL: it stays paused.
   })
 }
 
@@ -61,19 +78,28 @@ function http(socket: net.Socket): void {
   })
 }
 
-function udp(): void {
+function udp(port: number): Promise<void> {
   const socket = createSocket({ type: 'udp4', recvBufferSize: 4 * 1024 * 1024 })
   socket.on('message', (bytes, from) => socket.send(bytes, from.port, from.address))
-  socket.bind(port, '127.0.0.1', () => process.send?.('listening'))
+  return new Promise((resolve) => socket.bind(port, '127.0.0.1', resolve))
 }
 
-if (kind === 'udp') udp()
-else if (kind === 'echo') listen(echo)
-else if (kind === 'bulk') listen(bulk)
-else if (kind === 'http') listen(http)
-else throw new Error(`no service ${kind}`)
+const KINDS: Record<string, (port: number) => Promise<void>> = {
+  echo: (port) => listen(port, echo),
+  bulk: (port) => listen(port, bulk),
+  tls: (port) => listen(port, bulk, tlsServer),
+  http: (port) => listen(port, http),
+  udp,
+}
 
 serve(async (command) => {
   if (command.do === 'bytes') return { received }
   throw new Error(`a service does not know ${command.do}`)
 })
+for (const pair of process.argv.slice(2)) {
+  const [kind = '', port] = pair.split(':')
+  const start = KINDS[kind]
+  if (start === undefined) throw new Error(`no service ${pair}`)
+  await start(Number(port))
+}
+process.send?.('listening')

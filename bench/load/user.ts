@@ -1,6 +1,7 @@
 import { createSocket } from 'node:dgram'
 import net from 'node:net'
-import { ASK_DOWN, ASK_STALL, ASK_UP, type Command, type Direction, serve, VHOST } from './commands.ts'
+import tls from 'node:tls'
+import { ASK_DOWN, ASK_STALL, ASK_UP, type Command, type Direction, type Door, serve, VHOST } from './commands.ts'
 import { discard, flood } from './fast-socket.ts'
 
 // The users in front of the tunnel: opens connections and measures, on command.
@@ -8,22 +9,50 @@ import { discard, flood } from './fast-socket.ts'
 let received = 0
 let open: net.Socket[] = []
 
-function connect(port: number): Promise<net.Socket> {
+const CONNECT = `CONNECT ${VHOST}:80 HTTP/1.1\r\nHost: ${VHOST}:80\r\n\r\n`
+const CONNECTED = 'HTTP/1.1 200'
+
+/** `onReady` is called when the user's own first byte may be written, at once where nothing has to come before. */
+function dial({ port, via }: Door, onReady: (socket: net.Socket) => void): net.Socket {
+  const to = { port, host: '127.0.0.1', noDelay: true }
+  if (via === 'tls') {
+    const socket = tls.connect({ ...to, servername: VHOST, rejectUnauthorized: false })
+    onReady(socket)
+    return socket
+  }
+  const socket = net.connect(to)
+  if (via === undefined) {
+    onReady(socket)
+    return socket
+  }
+  let head = ''
+  const onHead = (chunk: Buffer): void => {
+    head += chunk.toString('latin1')
+    if (!head.endsWith('\r\n\r\n')) return
+    socket.off('data', onHead)
+    if (head.startsWith(CONNECTED)) onReady(socket)
+    else socket.destroy()
+  }
+  socket.on('data', onHead)
+  socket.write(CONNECT)
+  return socket
+}
+
+/** Rejects unless the user's own first byte may be written; an end later on tells nothing, a row misses its answer. */
+function connect(door: Door): Promise<net.Socket> {
   return new Promise((resolve, reject) => {
-    const socket = net.connect({ port, host: '127.0.0.1', noDelay: true })
-    socket.once('error', reject)
-    socket.once('connect', () => {
-      socket.off('error', reject)
-      // Whoever is cut when a row ends tells nothing; a row that needs an answer does not get it.
-      socket.on('error', () => {})
-      resolve(socket)
+    dial(door, (socket) => {
+      if (socket.connecting) socket.once(door.via === 'tls' ? 'secureConnect' : 'connect', () => resolve(socket))
+      else resolve(socket)
     })
+      .on('error', reject)
+      .on('close', () => reject(new Error(`port ${door.port}: closed at once`)))
   })
 }
 
-async function stream(port: number, connections: number, direction: Direction): Promise<void> {
+async function stream(door: Door, connections: number, direction: Direction): Promise<void> {
   for (let i = 0; i < connections; i++) {
-    const socket = await connect(port)
+    const socket = await connect(door)
     open.push(socket)
     socket.write(Buffer.from([direction === 'up' ? ASK_UP : ASK_DOWN]))
     if (direction === 'up') flood(socket)
@@ -36,15 +65,15 @@ async function stream(port: number, connections: number, direction: Direction): 
 }
 
 async function stall(port: number, direction: Direction): Promise<void> {
-  const socket = await connect(port)
+  const socket = await connect({ port })
   open.push(socket)
   socket.pause()
   socket.write(Buffer.from([direction === 'up' ? ASK_STALL : ASK_DOWN]))
   if (direction === 'up') flood(socket)
 }
 
-async function ping(port: number, count: number, warmUp: number, size: number): Promise<unknown> {
-  const socket = await connect(port)
+async function ping(door: Door, count: number, warmUp: number, size: number): Promise<unknown> {
+  const socket = await connect(door)
   const times: number[] = []
   const bytes = Buffer.alloc(size, 1)
   await new Promise<void>((resolve, reject) => {
@@ -100,21 +129,23 @@ function repeat(loops: number, durationMs: number, once: (done: (isGood: boolean
   })
 }
 
-function connectOnce(port: number, bytes: Buffer, expected: number, done: (isGood: boolean) => void): void {
-  const socket = net.connect({ port, host: '127.0.0.1', noDelay: true, allowHalfOpen: false })
+function connectOnce(door: Door, bytes: Buffer, expected: number, done: (isGood: boolean) => void): void {
   let left = expected
-  socket.on('error', () => {})
-  socket.on('close', () => done(left <= 0))
-  socket.on('data', (chunk) => {
-    left -= chunk.length
-    if (left <= 0 && bytes === HELLO) socket.end()
-  })
-  socket.write(bytes)
+  const onReady = (socket: net.Socket): void => {
+    socket.on('data', (chunk) => {
+      left -= chunk.length
+      if (left <= 0 && bytes === HELLO) socket.end()
+    })
+    socket.write(bytes)
+  }
+  dial(door, onReady)
+    .on('error', () => {})
+    .on('close', () => done(left <= 0))
 }
 
 /** What the service answers: learned once by asking, so that a proxy's own fields count too. */
 async function answerLength(port: number, request: Buffer): Promise<number> {
-  const socket = await connect(port)
+  const socket = await connect({ port })
   return new Promise((resolve, reject) => {
     let text = ''
     socket.on('close', () => reject(new Error(`no whole answer: ${JSON.stringify(text)}`)))
@@ -136,15 +167,15 @@ async function http(port: number, connections: number, keepAlive: boolean, durat
   const fields = keepAlive ? '' : 'Connection: close\r\n'
   const request = Buffer.from(`GET /bench HTTP/1.1\r\nHost: ${VHOST}\r\nAccept: */*\r\n${fields}\r\n`)
   const expected = await answerLength(port, request)
-  if (!keepAlive) return repeat(connections, durationMs, (done) => connectOnce(port, request, expected, done))
-  const sockets = await Promise.all(Array.from({ length: connections }, () => connect(port)))
+  if (!keepAlive) return repeat(connections, durationMs, (done) => connectOnce({ port }, request, expected, done))
+  const sockets = await Promise.all(Array.from({ length: connections }, () => connect({ port })))
   const idle = sockets.slice()
   const answer = await repeat(connections, durationMs, (done) => {
     const socket = idle.pop()
     if (socket === undefined) throw new Error('more loops than connections')
     if (socket.destroyed) {
       // A connection that was cut is an error, and another takes its place.
-      connect(port).then(
+      connect({ port }).then(
         (other) => {
           idle.push(other)
           done(false)
@@ -207,7 +238,7 @@ async function udp(port: number, perSecond: number, size: number, durationMs: nu
 
 async function idle(port: number, connections: number): Promise<void> {
   const one = async (): Promise<void> => {
-    const socket = await connect(port)
+    const socket = await connect({ port })
     open.push(socket)
     const echoed = new Promise<void>((resolve, reject) => {
       socket.once('data', () => resolve())
@@ -223,7 +254,7 @@ async function idle(port: number, connections: number): Promise<void> {
 
 async function drip(port: number, connections: number): Promise<void> {
   for (let i = 0; i < connections; i++) {
-    const socket = await connect(port)
+    const socket = await connect({ port })
     open.push(socket)
     socket.write('GET /~!frp HTTP/1.1\r\nHost: ')
   }
@@ -249,7 +280,7 @@ function junkOnce(port: number, done: (isGood: boolean) => void): void {
 serve(async (command: Command) => {
   switch (command.do) {
     case 'stream':
-      return stream(command.port, command.connections, command.direction)
+      return stream(command, command.connections, command.direction)
     case 'stall':
       return stall(command.port, command.direction)
     case 'bytes':
@@ -259,9 +290,9 @@ serve(async (command: Command) => {
       open = []
       return null
     case 'ping':
-      return ping(command.port, command.count, command.warmUp, command.size)
+      return ping(command, command.count, command.warmUp, command.size)
     case 'connect':
-      return repeat(command.loops, command.durationMs, (done) => connectOnce(command.port, HELLO, HELLO.length, done))
+      return repeat(command.loops, command.durationMs, (done) => connectOnce(command, HELLO, HELLO.length, done))
     case 'http':
       return http(command.port, command.connections, command.keepAlive, command.durationMs)
     case 'udp':

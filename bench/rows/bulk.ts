@@ -1,6 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Chain } from '../chains.ts'
-import type { Direction } from '../load/commands.ts'
+import type { Direction, Door } from '../load/commands.ts'
 import { cpuSeconds } from '../processes.ts'
 import { ALL_CHAINS, type Load, type Metric, type Row } from './row.ts'
 
@@ -61,10 +61,10 @@ export interface Speed {
 export async function stream(
   chain: Chain,
   load: Load,
-  { port = chain.ports.bulk, connections, direction }: { port?: number; connections: number; direction: Direction },
+  { connections, direction, ...door }: { connections: number; direction: Direction } & Partial<Door>,
 ): Promise<Speed> {
   const receiver = direction === 'up' ? load.bulkService : load.streamer
-  await load.streamer.call({ do: 'stream', port, connections, direction })
+  await load.streamer.call({ do: 'stream', port: chain.ports.bulk, ...door, connections, direction })
   await wait(WARM_UP_MS)
   const from = { ...(await receiver.call({ do: 'bytes' })), at: performance.now(), cpu: cpuSeconds(chain.pids) }
   await wait(load.isQuick ? MEASURE_MS / 4 : MEASURE_MS)

@@ -1,15 +1,12 @@
 import type { Chain } from '../chains.ts'
-import type { Command } from '../load/commands.ts'
+import type { Command, Door } from '../load/commands.ts'
 import { cpuSeconds } from '../processes.ts'
-import { ALL_CHAINS, type Load, type Row, TUNNELS } from './row.ts'
+import { ALL_CHAINS, type Load, type Metric, type Row, TUNNELS, WARM_UP_MS } from './row.ts'
 
 const LOOPS = 16
 const HTTP_CONNECTIONS = 32
-/** A relay runs for months: compiled code is what counts, and the rounds before warm it up, too. */
-const WARM_UP_MS = 800
 const MEASURE_MS = 1_200
 const DATAGRAMS_PER_SECOND = 10_000
-const DATAGRAM_SIZES = [64, 1_200] as const
 
 /** Connections a second: connect, 64 bytes there and back, close. */
 export const connections: Row = {
@@ -26,14 +23,21 @@ export const connections: Row = {
     { id: 'connections-cpu', label: 'CPU a connection', unit: 'us', isHigherBetter: false, goal: { timesStock: 2 } },
   ],
   async measure(chain, load) {
-    const { perSecond, cpuUs } = await rate(chain, load, (durationMs) => ({
-      do: 'connect',
-      port: chain.ports.echo,
-      loops: LOOPS,
-      durationMs,
-    }))
+    const { perSecond, cpuUs } = await connectionRate(chain, load, { port: chain.ports.echo })
     return { connections: perSecond, 'connections-cpu': cpuUs }
   },
+}
+
+/** What a row of rates measured. */
+interface Rate {
+  perSecond: number
+  /** CPU of the chain for each. */
+  cpuUs: number
+}
+
+/** Connections through one of the chain's ports. */
+export function connectionRate(chain: Chain, load: Load, door: Door): Promise<Rate> {
+  return rate(chain, load, (durationMs) => ({ do: 'connect', ...door, loops: LOOPS, durationMs }))
 }
 
 const KINDS = [
@@ -68,32 +72,45 @@ export const http: Row = {
   },
 }
 
-/** CPU of a datagram's way there and back at a fixed rate. */
+const UDP_KINDS = [
+  { port: 'udp', size: 64, label: 'UDP 64 B', goal: 2 },
+  { port: 'udp', size: 1_200, label: 'UDP 1200 B' },
+  { port: 'sudp', size: 1_200, label: 'sudp 1200 B' },
+] as const
+
+/** Datagrams there and back at a fixed rate: how many come, and what each costs. */
 export const udp: Row = {
   name: 'udp',
   chains: TUNNELS,
-  metrics: DATAGRAM_SIZES.flatMap((size) => [
-    {
-      id: `udp-${size}-cpu`,
-      label: `UDP ${size} B at ${DATAGRAMS_PER_SECOND}/s: CPU each`,
-      unit: 'us',
-      isHigherBetter: false,
-      ...(size === 64 ? { goal: { timesStock: 2 } } : {}),
-    },
-    { id: `udp-${size}-loss`, label: `UDP ${size} B: loss`, unit: '%', isHigherBetter: false, isExempt: true },
-  ]),
+  metrics: UDP_KINDS.flatMap((kind): Metric[] => {
+    const { port, size, label } = kind
+    const offered = `${label} at ${DATAGRAMS_PER_SECOND}/s`
+    return [
+      { id: `${port}-${size}`, label: `${offered}: delivered`, unit: '1/s', isHigherBetter: true },
+      {
+        id: `${port}-${size}-cpu`,
+        label: `${offered}: CPU each`,
+        unit: 'us',
+        isHigherBetter: false,
+        ...('goal' in kind ? { goal: { timesStock: kind.goal } } : {}),
+      },
+      // The row before says the same, in the gate.
+      { id: `${port}-${size}-loss`, label: `${offered}: loss`, unit: '%', isHigherBetter: false, isExempt: true },
+    ]
+  }),
   async measure(chain, load) {
     const values: Record<string, number> = {}
-    for (const size of DATAGRAM_SIZES) {
+    for (const { port, size } of UDP_KINDS) {
       const send = (durationMs: number) =>
-        load.user.call({ do: 'udp', port: chain.ports.udp, perSecond: DATAGRAMS_PER_SECOND, size, durationMs })
-      await send(WARM_UP_MS)
+        load.user.call({ do: 'udp', port: chain.ports[port], perSecond: DATAGRAMS_PER_SECOND, size, durationMs })
+      await send(load.isQuick ? WARM_UP_MS / 4 : WARM_UP_MS)
       const before = cpuSeconds(chain.pids)
       const { sent, received } = await send(MEASURE_MS)
       const cpu = cpuSeconds(chain.pids) - before
       if (received === 0) throw new Error(`${chain.name}: no datagram came back`)
-      values[`udp-${size}-cpu`] = (cpu * 1e6) / received
-      values[`udp-${size}-loss`] = (100 * (sent - received)) / sent
+      values[`${port}-${size}`] = (received * 1000) / MEASURE_MS
+      values[`${port}-${size}-cpu`] = (cpu * 1e6) / received
+      values[`${port}-${size}-loss`] = (100 * (sent - received)) / sent
     }
     return values
   },
@@ -103,8 +120,8 @@ async function rate(
   chain: Chain,
   load: Load,
   command: (durationMs: number) => Command & { do: 'connect' | 'http' },
-): Promise<{ perSecond: number; cpuUs: number }> {
-  await load.user.call(command(WARM_UP_MS))
+): Promise<Rate> {
+  await load.user.call(command(load.isQuick ? WARM_UP_MS / 4 : WARM_UP_MS))
   const before = cpuSeconds(chain.pids)
   const { count, errors, elapsedMs } = await load.user.call(command(load.isQuick ? MEASURE_MS / 4 : MEASURE_MS))
   const cpu = cpuSeconds(chain.pids) - before

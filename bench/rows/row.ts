@@ -39,3 +39,8 @@ export interface Row {
 
 export const ALL_CHAINS: readonly ChainName[] = ['ours', 'stock', 'haproxy', 'pipe']
 export const TUNNELS: readonly ChainName[] = ['ours', 'stock']
+
+/** Before a rate is measured, in every chain alike: after a second less, much of a fresh process is not yet compiled. */
+export const WARM_UP_MS = 3_000
+/** The same for round trips, of which a row measures as many. */
+export const WARM_UP_TRIPS = 3_000
