@@ -141,7 +141,7 @@ function tunnelStarters(name: 'ours' | 'stock', executables: Executables, ports:
   const { relay, client } = tunnelCommands(name, executables)
   const env = tunnelEnv(ports)
   const starter = (line: CommandLine, file: string) => () =>
-    new Measured(line[0], [...line[1], '-c', join(CONFIGS, file)], env)
+    new Measured('sh', ['-c', LIMITED, 'sh', line[0], ...line[1], '-c', join(CONFIGS, file)], env)
   return [
     starter(relay, 'frps.toml'),
     starter(client, 'frpc.toml'),
@@ -149,6 +149,9 @@ function tunnelStarters(name: 'ours' | 'stock', executables: Executables, ports:
     starter(client, 'frpc-v2.toml'),
   ]
 }
+
+/** As many descriptors as a service may have: both raise their own limit to the hard one. */
+const LIMITED = 'ulimit -n 8192 && exec "$@"'
 
 type CommandLine = [string, string[]]
 

@@ -32,6 +32,22 @@ export function residentBytes(pid: number): number {
   return Number(found[1]) * 1024
 }
 
+const SAMPLE_MS = 100
+
+/** Samples until `stop`, which answers the highest value. */
+export function peakOf(sample: () => number): { stop(): number } {
+  let peak = sample()
+  const timer = setInterval(() => {
+    peak = Math.max(peak, sample())
+  }, SAMPLE_MS)
+  return {
+    stop() {
+      clearInterval(timer)
+      return Math.max(peak, sample())
+    },
+  }
+}
+
 /** Resolves when somebody listens on the TCP port of loopback. */
 export function listening(port: number): Promise<void> {
   return until(`nobody listens on port ${port}`, (found) => {

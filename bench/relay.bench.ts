@@ -9,6 +9,7 @@ import { networkNote, runInNamespace } from './network.ts'
 import { LoadProcess } from './processes.ts'
 import { bulk } from './rows/bulk.ts'
 import { doors } from './rows/doors.ts'
+import { downloads } from './rows/downloads.ts'
 import { limits } from './rows/limits.ts'
 import { idle, stalled } from './rows/memory.ts'
 import { ping } from './rows/ping.ts'
@@ -21,7 +22,8 @@ import { type Results, table } from './table.ts'
 
 // The relay with its client beside stock frp with the same config files, haproxy and a plain net pipe, in one run:
 //   npm run bench [-- bulk ping ...] [--rounds N] [--chains ours,pipe] [--quick]
-//   npm run bench -- limits     what strangers at the bind port cost
+//   npm run bench -- limits     what hostile peers cost, and whom they keep waiting (--rounds 1 takes five minutes)
+//   npm run bench -- downloads  a stalled download beside busy ones, and a thousand that are cut
 //   npm run bench -- recovery   how long a killed or silent end keeps the others waiting
 //   npm run bench -- edge       the relay on local workerd beside a bare Worker, object and WebSocket
 // FRP_BIN: the folder of stock frps and frpc. Exits with 1 when a row is behind stock.
@@ -31,6 +33,7 @@ const ROWS: readonly Row[] = [
   start,
   idle,
   stalled,
+  downloads,
   bulk,
   wrapped,
   ping,
@@ -38,7 +41,7 @@ const ROWS: readonly Row[] = [
   http,
   ...doors,
   udp,
-  limits,
+  ...limits,
   recovery,
 ]
 const ROUNDS = 3
@@ -79,9 +82,17 @@ async function main(): Promise<number> {
   const streamer = new LoadProcess('user.ts')
   const everybody = [...services, user, streamer]
   await Promise.all(everybody.map(({ ready }) => ready))
+  const helpers = new Map<string, LoadProcess>()
+  const helper = async (file: string): Promise<LoadProcess> => {
+    const found = helpers.get(file) ?? new LoadProcess(file)
+    if (!helpers.has(file)) everybody.push(found)
+    helpers.set(file, found)
+    await found.ready
+    return found
+  }
   const results: Results = new Map()
   try {
-    const load = { user, streamer, bulkService, isQuick: options.quick }
+    const load = { user, streamer, bulkService, helper, isQuick: options.quick }
     await runRounds(chains, rows, executables, (row, chain) => row.measure(chain, load), results)
   } finally {
     for (const one of everybody) one.stop()
@@ -109,17 +120,23 @@ async function runRounds(
     console.error(`${row.name} ${chain.name}: ${JSON.stringify(values, (_, v) => rounded(v))}`)
   }
   const freshRows = rows.filter((row) => row.isFresh)
+  const groups = [
+    freshRows.filter((row) => !row.isAlone),
+    ...freshRows.filter((row) => row.isAlone).map((row) => [row]),
+  ]
   const warmRows = rows.filter((row) => !row.isFresh)
   const warm: Chain[] = []
   try {
     for (let round = 0; round < Number(options.rounds); round++) {
       const order = round % 2 === 0 ? names : names.toReversed()
-      for (const name of order.filter((one) => freshRows.some((row) => row.chains.includes(one)))) {
-        const chain = await startChain(name, executables, 'fresh')
-        try {
-          for (const row of freshRows) await measureAll(row, chain)
-        } finally {
-          await chain.stop()
+      for (const group of groups) {
+        for (const name of order.filter((one) => group.some((row) => row.chains.includes(one)))) {
+          const chain = await startChain(name, executables, 'fresh')
+          try {
+            for (const row of group) await measureAll(row, chain)
+          } finally {
+            await chain.stop()
+          }
         }
       }
       if (warmRows.length === 0) continue

@@ -20,12 +20,50 @@ export type Command =
   | { do: 'udp'; port: number; perSecond: number; size: number; durationMs: number }
   /** Opens connections that stay open, each after one byte was echoed. */
   | { do: 'idle'; port: number; connections: number }
-  /** Opens connections that send the start of a request and then nothing. */
-  | { do: 'drip'; port: number; connections: number }
-  /** Loops of connect, send what is no protocol, wait for the close. */
-  | { do: 'junk'; port: number; loops: number; durationMs: number }
+  /** Honest clients that log in, and users who connect and are echoed, each at a rate of its own. */
+  | { do: 'honest'; bind: number; echo: number; durationMs: number }
+  /** One attack of attacker.ts; what it opens stays open until `stop`. */
+  | { do: 'attack'; name: AttackName; ports: Record<AttackedPort, number> }
+  /** Loops of a download that the user cuts. */
+  | { do: 'abort'; port: number; loops: number; count: number }
 
 export type Direction = 'up' | 'down'
+
+/** What attacker.ts can do. */
+export type AttackName =
+  | 'nothing'
+  | 'heads'
+  | 'silent'
+  | 'lengths'
+  | 'strangers-streams'
+  | 'fragments'
+  | 'streams'
+  | 'readers'
+  | 'pings'
+  | 'churn'
+  | 'tokens'
+  | 'proxies'
+  | 'datagrams'
+  | 'long-heads'
+  | 'sockets'
+
+/** Where an attack goes. */
+export type AttackedPort = 'bind' | 'vhost' | 'bulk' | 'udp'
+
+/** How long it took in ms; who did not get through took HONEST_PATIENCE_MS. */
+export interface Percentiles {
+  p50Ms: number
+  p99Ms: number
+}
+
+/** When an honest peer gives up. */
+export const HONEST_PATIENCE_MS = 5_000
+
+/** Stock frps upgrades nobody without it. */
+export const ORIGIN = 'Origin: http://127.0.0.1\r\n'
+
+/** The token of configs/. */
+export const TOKEN = 'bench'
 
 /** What a load process answers, by command. */
 export interface Answers {
@@ -38,8 +76,9 @@ export interface Answers {
   http: { count: number; errors: number; elapsedMs: number }
   udp: { sent: number; received: number }
   idle: null
-  drip: null
-  junk: { count: number; errors: number; elapsedMs: number }
+  honest: { login: Percentiles; request: Percentiles }
+  attack: null
+  abort: null
 }
 
 /** The first byte that a user sends to the bulk service says what it wants. */

@@ -252,29 +252,28 @@ async function idle(port: number, connections: number): Promise<void> {
   }
 }
 
-async function drip(port: number, connections: number): Promise<void> {
-  for (let i = 0; i < connections; i++) {
-    const socket = await connect({ port })
-    open.push(socket)
-    socket.write('GET /~!frp HTTP/1.1\r\nHost: ')
-  }
+/** Deep inside a download. */
+const ABORT_AFTER_BYTES = 1024 * 1024
+
+/** A download that the user cuts. */
+function abortOnce(port: number, done: () => void): void {
+  const socket = net.connect({ port, host: '127.0.0.1', noDelay: true })
+  let left = ABORT_AFTER_BYTES
+  socket.on('error', () => {})
+  socket.on('close', done)
+  socket.on('data', (chunk) => {
+    left -= chunk.length
+    if (left <= 0) socket.resetAndDestroy()
+  })
+  socket.write(Buffer.from([ASK_DOWN]))
 }
 
-const JUNK = Buffer.alloc(64, 0xee)
-const JUNK_PATIENCE_MS = 2_000
-
-/** Good is who was closed by the relay; whoever it keeps is closed here, and an error. */
-function junkOnce(port: number, done: (isGood: boolean) => void): void {
-  const socket = net.connect({ port, host: '127.0.0.1', noDelay: true })
-  let isGood = true
-  socket.setTimeout(JUNK_PATIENCE_MS, () => {
-    isGood = false
-    socket.destroy()
-  })
-  socket.on('error', () => {})
-  socket.on('close', () => done(isGood))
-  socket.resume()
-  socket.write(JUNK)
+async function abort(port: number, loops: number, count: number): Promise<void> {
+  let left = count
+  const loop = async (): Promise<void> => {
+    while (left-- > 0) await new Promise<void>((resolve) => abortOnce(port, resolve))
+  }
+  await Promise.all(Array.from({ length: loops }, loop))
 }
 
 serve(async (command: Command) => {
@@ -299,10 +298,10 @@ serve(async (command: Command) => {
       return udp(command.port, command.perSecond, command.size, command.durationMs)
     case 'idle':
       return idle(command.port, command.connections)
-    case 'drip':
-      return drip(command.port, command.connections)
-    case 'junk':
-      return repeat(command.loops, command.durationMs, (done) => junkOnce(command.port, done))
+    case 'abort':
+      return abort(command.port, command.loops, command.count)
+    default:
+      throw new Error(`a user does not know ${command.do}`)
   }
 })
 process.send?.('listening')

@@ -1,48 +1,96 @@
 import { setTimeout as wait } from 'node:timers/promises'
-import type { Chain } from '../chains.ts'
-import { cpuSeconds, residentBytes } from '../processes.ts'
-import { type Load, type Metric, type Row, TUNNELS } from './row.ts'
+import type { AttackName } from '../load/commands.ts'
+import { cpuSeconds, peakOf, residentBytes } from '../processes.ts'
+import { type Metric, type Row, TUNNELS } from './row.ts'
 
-const DRIPPING = 1_000
-const JUNK_LOOPS = 8
-const JUNK_MS = 2_000
-const PING = { do: 'ping', count: 500, warmUp: 50, size: 64 } as const
+/** So long honest peers come, as warm-up and beside the attack. */
+const HONEST_MS = 3_000
+const SETTLE_MS = 500
+const MIB = 1024 * 1024
 
-/** Lower is better in all of them, and a refusal may cost more than a stock relay's patience: none is in the gate. */
-function cost(id: string, label: string, unit: string): Metric {
-  return { id, label, unit, isHigherBetter: false, isExempt: true }
+interface Attack {
+  name: AttackName
+  label: string
+  /** The relay's growth that is allowed, in MiB. */
+  growthMiB?: number
 }
 
-/** What strangers at the bind port cost the relay, and the users who are there already. */
-export const limits: Row = {
-  name: 'limits',
-  isOnDemand: true,
-  isFresh: true,
-  chains: TUNNELS,
-  metrics: [
-    cost('drip-memory', `relay's growth by ${DRIPPING} heads that never end`, 'MiB'),
-    cost('drip-p99', 'ping p99 beside them', 'us'),
-    cost('junk-cpu', 'CPU a connection that speaks no protocol', 'us'),
-    cost('junk-p99', 'ping p99 beside them', 'us'),
-  ],
-  async measure(chain, load) {
-    const relay = chain.pids.slice(0, 1)
-    const [pid = 0] = relay
-    await load.user.call({ ...PING, port: chain.ports.echo })
-    const before = residentBytes(pid)
-    await load.streamer.call({ do: 'drip', port: chain.ports.bind, connections: DRIPPING })
-    const beside = await load.user.call({ ...PING, port: chain.ports.echo })
-    const growth = residentBytes(pid) - before
-    await load.streamer.call({ do: 'stop' })
-    await wait(200)
-    return { 'drip-memory': growth / (1024 * 1024), 'drip-p99': beside.p99Us, ...(await junk(chain, load, relay)) }
-  },
+/** One a limit of what a stranger, a client with the token, or a user may do. L1 and so on are its names. */
+const ATTACKS: readonly Attack[] = [
+  { name: 'nothing', label: 'no attack' },
+  { name: 'heads', label: 'L1: 2,000 heads that never end' },
+  { name: 'silent', label: 'L2: 1,000 WebSockets that say nothing' },
+  { name: 'lengths', label: 'L3: 1,000 lengths that lie', growthMiB: 5 },
+  { name: 'strangers-streams', label: 'L3: 50 x 50 streams before a login, 64 KiB each' },
+  { name: 'fragments', label: 'L4: 20 x 10,000 fragments of a byte' },
+  { name: 'streams', label: 'L5: 20,000 streams of one client' },
+  { name: 'readers', label: 'L5: 64 users who read nothing' },
+  { name: 'pings', label: 'L6: 300,000 pings, answers unread', growthMiB: 5 },
+  { name: 'churn', label: 'L6: 100,000 streams opened and reset' },
+  { name: 'tokens', label: 'L7: 5,000 wrong tokens', growthMiB: 20 },
+  { name: 'proxies', label: 'L8: 15,000 proxies opened and closed' },
+  { name: 'datagrams', label: 'L10: datagrams of 6,000 peers' },
+  { name: 'long-heads', label: 'L11: 2,000 heads of 128 KiB' },
+  { name: 'sockets', label: 'L13: 9,000 connections, 8,192 descriptors' },
+]
+
+/** An honest login is to take less than a second beside each of them. */
+const LOGIN_MS = 1_000
+
+/** A refusal may cost more than a stock relay's patience: none is in the gate. */
+function metricsOf({ name, label, growthMiB }: Attack): Metric[] {
+  const metric = (id: string, what: string, unit: string, atMost?: number): Metric => ({
+    id: `limits-${name}-${id}`,
+    label: `${label}: ${what}`,
+    unit,
+    isHigherBetter: false,
+    isExempt: true,
+    ...(atMost === undefined ? {} : { goal: { atMost } }),
+  })
+  return [
+    metric('growth', "relay's growth", 'MiB', growthMiB),
+    metric('cpu', "relay's CPU", 's'),
+    metric('login-p50', 'honest login p50', 'ms'),
+    metric('login-p99', 'honest login p99', 'ms', LOGIN_MS),
+    metric('request-p50', 'honest request p50', 'ms'),
+    metric('request-p99', 'honest request p99', 'ms'),
+  ]
 }
 
-async function junk(chain: Chain, load: Load, relay: number[]): Promise<Record<string, number>> {
-  const cpuBefore = cpuSeconds(relay)
-  const flood = load.streamer.call({ do: 'junk', port: chain.ports.bind, loops: JUNK_LOOPS, durationMs: JUNK_MS })
-  const beside = await load.user.call({ ...PING, port: chain.ports.echo })
-  const { count, errors } = await flood
-  return { 'junk-cpu': ((cpuSeconds(relay) - cpuBefore) * 1e6) / (count + errors), 'junk-p99': beside.p99Us }
+function row(attack: Attack): Row {
+  const { name } = attack
+  return {
+    name: 'limits',
+    isOnDemand: true,
+    isFresh: true,
+    // What one attack made a heap grow to would hide what the next one needs.
+    isAlone: true,
+    chains: TUNNELS,
+    metrics: metricsOf(attack),
+    async measure({ ports, pids }, load) {
+      const [attacker, honest] = await Promise.all([load.helper('attacker.ts'), load.helper('honest.ts')])
+      const relay = pids.slice(0, 1)
+      const [pid = 0] = relay
+      const come = { do: 'honest', bind: ports.bind, echo: ports.echo, durationMs: HONEST_MS } as const
+      await honest.call(come)
+      const before = { rss: residentBytes(pid), cpu: cpuSeconds(relay) }
+      const peak = peakOf(() => residentBytes(pid))
+      const [beside] = await Promise.all([honest.call(come), attacker.call({ do: 'attack', name, ports })])
+      const growth = peak.stop() - before.rss
+      const cpu = cpuSeconds(relay) - before.cpu
+      await attacker.call({ do: 'stop' })
+      await wait(SETTLE_MS)
+      return {
+        [`limits-${name}-growth`]: growth / MIB,
+        [`limits-${name}-cpu`]: cpu,
+        [`limits-${name}-login-p50`]: beside.login.p50Ms,
+        [`limits-${name}-login-p99`]: beside.login.p99Ms,
+        [`limits-${name}-request-p50`]: beside.request.p50Ms,
+        [`limits-${name}-request-p99`]: beside.request.p99Ms,
+      }
+    },
+  }
 }
+
+/** What hostile peers cost the relay, and the honest ones who come meanwhile. */
+export const limits: readonly Row[] = ATTACKS.map(row)

@@ -19,6 +19,8 @@ export interface Load {
   /** A second process of users, so that a stream's own work delays no ping. */
   streamer: LoadProcess
   bulkService: LoadProcess
+  /** A further process of load/, started by the first who asks for it. */
+  helper(file: string): Promise<LoadProcess>
   /** The shortest run that still says something: for trying the benchmark itself. */
   isQuick: boolean
 }
@@ -33,6 +35,8 @@ export interface Row {
   isOnDemand?: boolean
   /** Wants a chain that was just started; the others get one that is warm. */
   isFresh?: boolean
+  /** Shares its fresh chain with no other row. */
+  isAlone?: boolean
   /** Values in the metrics' units by their ids; a metric may be missing. */
   measure(chain: Chain, load: Load): Promise<Record<string, number>>
 }

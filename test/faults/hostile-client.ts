@@ -45,7 +45,7 @@ export class HostileClient {
   private readonly cipher: ByteStream
   private changed: (() => void)[] = []
 
-  constructor(socket: Socket, session: Session, login: MessageChannel, answer: LoginResp) {
+  constructor(socket: Socket, session: Session, login: MessageChannel, answer: LoginResp, token: string) {
     this.socket = socket
     this.session = session
     this.answer = answer
@@ -53,7 +53,7 @@ export class HostileClient {
     const tell = (): void => {
       for (const changed of this.changed.splice(0)) changed()
     }
-    this.cipher = encrypt(stream, deriveKey(nodeCrypto, TOKEN), nodeCrypto)
+    this.cipher = encrypt(stream, deriveKey(nodeCrypto, token), nodeCrypto)
     this.control = new MessageChannel(this.cipher, {
       onMessage: (message) => {
         this.messages.push(message)
@@ -169,7 +169,7 @@ export async function logIn(
     const channel: MessageChannel = new MessageChannel(stream, {
       onMessage: (message) => {
         if (message.type !== 'LoginResp' || message.error !== '') reject(new Error(JSON.stringify(message)))
-        else resolve(new HostileClient(socket, session, channel, message))
+        else resolve(new HostileClient(socket, session, channel, message, token))
       },
       onEnd: () => reject(new Error('the relay ended the login')),
       onClose: (error) => reject(error ?? new Error('the relay closed the login')),
