@@ -1,6 +1,7 @@
 import type { FrpsOptions } from '../config/frps.ts'
 import type { UserOptions } from '../config/users.ts'
 import { bandwidthBytes } from '../contract/bandwidth.ts'
+import { hexOf } from '../contract/bytes.ts'
 import { FrpError } from '../contract/errors.ts'
 import type { Runtime } from '../contract/runtime.ts'
 import { deriveKey } from '../protocol/frp/cipher.ts'
@@ -13,6 +14,8 @@ import { type PortRange, rangesOf } from './ports.ts'
 
 /** How `Principal.identity` begins for a user with a token of its own. */
 const ACCOUNT = 'user:'
+/** Of the SHA-256 of a token's key: enough to see that it is another one. It stays in the relay, as the key does. */
+const TOKEN_ID_BYTES = 8
 
 /** Whether somebody logged in with a token of `edgefrp.users`: such a one sees only what is its own. */
 export function isAccount(principal: Principal): boolean {
@@ -38,7 +41,7 @@ interface Account {
 
 /**
  * Who may log in: the users of `edgefrp.users` with their own tokens, and everybody else with the relay's. A reload
- * makes a new one; a session keeps the one that it logged in with.
+ * makes a new one.
  */
 export class Accounts implements Verifier {
   private readonly runtime: Runtime
@@ -104,6 +107,20 @@ export class Accounts implements Verifier {
   /** The key that comes from this token: of useEncryption, and of the control stream in wire v1. */
   keyOf(principal: Principal): Uint8Array {
     return (isAccount(principal) ? this.byName.get(principal.user)?.key : undefined) ?? this.key
+  }
+
+  /** What a session keeps of the token that it logged in with, to see whether it still holds. */
+  tokenIdOf(principal: Principal): string {
+    return hexOf(this.runtime.crypto.sha256(this.keyOf(principal)).subarray(0, TOKEN_ID_BYTES))
+  }
+
+  /** Why a session that logged in with this token cannot go on; undefined: it can. */
+  whyOver(principal: Principal, tokenId: string): FrpError | undefined {
+    const { user } = principal
+    const isOfUser = isAccount(principal)
+    if (isOfUser && !this.byName.has(user)) return new FrpError('AUTH_FAILED', `user [${user}] is not known any more`)
+    if (this.tokenIdOf(principal) === tokenId) return undefined
+    return new FrpError('AUTH_FAILED', `the token of ${isOfUser ? `user [${user}]` : 'the relay'} has changed`)
   }
 
   /** What somebody may have; throws PROXY_REFUSED, PORT_NOT_ALLOWED or LIMIT for a proxy that is not for it. */

@@ -34,6 +34,8 @@ export interface ControlState {
   /** What logs and APIs show in its place. */
   publicId: string
   principal: Principal
+  /** `Accounts.tokenIdOf` at the login. */
+  tokenId: string
   login: Login
   /** How its control connection is framed and encrypted. */
   wireProtocol: WireProtocol

@@ -12,7 +12,7 @@ import type { Login } from '../protocol/frp/messages.ts'
 import { newRunId, publicIdOf } from '../protocol/frp/run-id.ts'
 import type { ByteStream } from '../protocol/stream/byte-stream.ts'
 import { prefixed } from '../protocol/stream/prefixed.ts'
-import type { Accounts } from './accounts.ts'
+import { type Accounts, isAccount } from './accounts.ts'
 import { ALWAYS_PASS, type Principal, type Verifier } from './auth.ts'
 import type { Connection, OpenedStream } from './connection.ts'
 import { Control, type ControlCipher, type ControlOptions, type ControlState } from './control.ts'
@@ -22,13 +22,14 @@ import { LoginQueue } from './login-queue.ts'
 import type { Registry } from './registry.ts'
 import type { SavedControl } from './saved.ts'
 import type { ServerPlugins } from './server-plugins.ts'
+import { endSession } from './session-end.ts'
 import type { Sleepers } from './sleepers.ts'
 import { onVerdict } from './verdict.ts'
 
 export interface LoginDoorOptions {
   runtime: Runtime
   options: FrpsOptions
-  /** Who may log in; a session keeps the one that let it in. */
+  /** Who may log in. */
   accounts: Accounts
   guard: LoginGuard
   registry: Registry
@@ -72,6 +73,12 @@ export class LoginDoor {
     this.config = options
     this.accounts = accountsAfter(this.accounts)
     this.queue.allow(options.edgefrp.limits.loginsPerSecond)
+    for (const control of [...this.options.registry.clients]) {
+      const { principal, tokenId } = control.state
+      // A new token of the relay is for whoever comes next: it is everybody's, and all would be cut off at once.
+      const why = isAccount(principal) ? this.accounts.whyOver(principal, tokenId) : undefined
+      if (why !== undefined) endSession(control, this.options.proxies.joins, why)
+    }
   }
 
   get clientCount(): number {
@@ -128,8 +135,10 @@ export class LoginDoor {
     })
   }
 
-  /** Goes on with a client after sleep. */
+  /** Goes on with a client after sleep. Throws AUTH_FAILED: its token holds no longer, and with it the key of the stream. */
   revive(connection: Connection, saved: SavedControl, stream: ByteStream): Control {
+    const why = this.accounts.whyOver(saved.state.principal, saved.state.tokenId)
+    if (why !== undefined) throw why
     const control = new Control(saved.state, this.controlOptions(connection, saved.state.principal))
     if (!saved.state.isProvisional) this.byRunId.set(saved.state.runId, control)
     this.options.registry.clientJoined(control, true)
@@ -239,6 +248,7 @@ export class LoginDoor {
       runId,
       publicId: publicIdOf(runId, crypto),
       principal,
+      tokenId: this.accounts.tokenIdOf(principal),
       login,
       wireProtocol,
       poolCount: Math.max(0, Math.min(login.pool_count, this.config.transport.maxPoolCount)),

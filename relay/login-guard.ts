@@ -80,7 +80,7 @@ export class LoginGuard {
 }
 
 /** IPv4 in one of its spellings; an IPv6 address by its first 64 bits, for a host owns at least as much. */
-function networkOf(ip: string): string {
+export function networkOf(ip: string): string {
   const bytes = parseIp(ip)
   if (bytes === undefined) return ip
   const plain = formatIp(bytes)

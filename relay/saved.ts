@@ -8,7 +8,7 @@ import type { VisitorLeg } from './proxy.ts'
  * Version of everything below. A relay that reads another one closes that connection: the client is back in a
  * second, and nothing is misread.
  */
-export const SAVED_VERSION = 3
+export const SAVED_VERSION = 4
 
 /** A connection as plain data (structured clone takes it): all that must outlive sleep. */
 export interface SavedConnection {

@@ -2,6 +2,7 @@ import { Hono } from 'hono'
 import { codeOf, FrpError, messageOf } from '../../contract/errors.ts'
 import { clientKeyOf } from '../client-records.ts'
 import type { Relay } from '../relay.ts'
+import { endSession } from '../session-end.ts'
 import { ApiError, jsonAnswer } from './answer.ts'
 
 /** What frp's API has not: reading the configuration again, and ending a client's session or one of its proxies. */
@@ -22,8 +23,7 @@ export function apiActions(relay: Relay): Hono {
     if (controls.length === 0) throw new ApiError(404, `client ${key} is not online`)
     for (const control of controls) {
       const reason = new FrpError('SESSION_ENDED', 'disconnected by the operator')
-      control.close(reason)
-      control.connection.close(reason)
+      endSession(control, relay.joins, reason)
     }
     return jsonAnswer({ disconnected: controls.length })
   })

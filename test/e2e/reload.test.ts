@@ -1,4 +1,6 @@
+import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { completeFrps } from '../../config/load.ts'
 import { reloadedFrps } from '../../config/reloaded.ts'
@@ -89,6 +91,58 @@ describe('a reload', () => {
     // The port is the only one, and taken; but she may have another proxy now.
     await more.lines.waitFor('[c] start error: port already used')
   })
+
+  it.each([
+    ['v1', true],
+    ['v2', true],
+    ['v1', false],
+  ])(
+    'ends the sessions of a user who is gone or has a new token, and no others: wire %s, tcpMux %s',
+    async (wireProtocol, tcpMux) => {
+      const [bindPort = 0, ...ports] = await freePorts(5)
+      const config = (users: object[]) => ({
+        bindAddr: '127.0.0.1',
+        bindPort,
+        auth: { token: 't' },
+        edgefrp: { users },
+      })
+      const user = (name: string, token = name) => ({ name, token })
+      const { server, lines } = await startRelay(cleanUp, config([user('anna'), user('bob'), user('carl')]))
+      const local = await echoTcp(cleanUp)
+      const carrier = { transport: { wireProtocol, tcpMux } }
+      const clients = ['anna', 'bob', 'carl', ''].map((name, index) =>
+        clientOf(bindPort, name || 't', [tcp('a', local, ports[index] ?? 0)], { user: name, ...carrier }),
+      )
+      for (const client of clients) await client.lines.waitFor('start proxy success')
+      // A user who is inside goes with the session, or stays with it.
+      const talks = await Promise.all(
+        ports.map(async (port) => {
+          const socket = connect(port, '127.0.0.1')
+          cleanUp.add(() => void socket.destroy())
+          socket.on('error', () => undefined)
+          socket.write('in')
+          await once(socket, 'data')
+          return socket
+        }),
+      )
+      const since = clients.map((client) => client.lines.lines.length)
+      const closed = talks.slice(0, 2).map((socket) => new Promise((resolve) => socket.on('close', resolve)))
+      server.reload(completeFrps(config([user('bob', 'new'), user('carl'), user('dora')])).options)
+      await lines.waitFor('client exit: user [anna] is not known any more')
+      await lines.waitFor('client exit: the token of user [bob] has changed')
+      await Promise.all(closed)
+      // Who is no user any more logs in as everybody does, with the relay's token.
+      await clients[0]?.lines.waitFor("token in login doesn't match token from configuration", since[0])
+      await clients[1]?.lines.waitFor("token in login doesn't match token of user [bob]", since[1])
+      for (const socket of talks.slice(2)) {
+        socket.write('still')
+        expect(String((await once(socket, 'data'))[0])).toBe('still')
+      }
+      const back = clientOf(bindPort, 'new', [tcp('a', local, ports[1] ?? 0)], { user: 'bob', ...carrier })
+      await back.lines.waitFor('start proxy success')
+      expect(lines.lines.filter((line) => line.includes('client exit'))).toHaveLength(2)
+    },
+  )
 
   it('by SIGHUP and by command; a file that is wrong changes nothing and says why', async () => {
     const [bindPort = 0, webPort = 0] = await freePorts(2)

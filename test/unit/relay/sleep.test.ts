@@ -78,8 +78,8 @@ class Scene {
   private readonly links: { toRelay: number[]; link: TestLink; connection: Connection }[] = []
   private relay = this.newRelay()
 
-  private newRelay(): Relay {
-    const { options } = completeFrps({ auth: { token: TOKEN } })
+  private newRelay(token = TOKEN): Relay {
+    const { options } = completeFrps({ auth: { token } })
     const open = (port: number) => Promise.resolve({ port, close: () => undefined, send: () => undefined })
     const get = () => Promise.reject(new Error('no issuer is asked here'))
     return new Relay({ runtime: this.runtime, options, get, ports: { listenTcp: open, listenUdp: open } })
@@ -146,6 +146,13 @@ class Scene {
       conns.rejoin(user, work, visit)
     }
     for (const { connection } of this.links) connection.resume()
+  }
+
+  /** The client's connection goes on at a relay with another token, as after a deploy. */
+  reviveWith(token: string): Connection | undefined {
+    const one = this.links[0]
+    const saved = structuredClone(one?.connection.save([]))
+    return one && saved && this.newRelay(token).revive(one.link, saved)
   }
 
   /** Runs the whole story with these piece sizes; the answer is all that the client and the visitor saw. */
@@ -255,5 +262,12 @@ describe('a relay that is forgotten and revived between any two events', () => {
       }),
       { numRuns: 60 },
     )
+  })
+
+  it('does not go on with a session whose token holds no longer, and says so', async () => {
+    const scene = new Scene()
+    await scene.run([1 << 20], false, 'v1')
+    expect(scene.reviveWith(TOKEN)?.control?.isOpen).toBe(true)
+    expect(() => scene.reviveWith('another')).toThrow('the token of the relay has changed')
   })
 })
