@@ -9,7 +9,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { askUdp, CleanUp, converse, echoTcp, echoUdp, freePorts, Lines, listenTcp, startClient } from './client-rig.ts'
 import { startRelay } from './frps-rig.ts'
 import { hostNode } from './host-node.ts'
-import { endOf } from './visit-rig.ts'
+import { endOf } from './visitor-rig.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'edgefrp-visit-'))
 const program = join(folder, 'frpc.mjs')

@@ -13,7 +13,7 @@ import {
   type TestClient,
 } from './client-rig.ts'
 import { startRelay } from './frps-rig.ts'
-import { dialLocal, type End, endOf, startVisits } from './visit-rig.ts'
+import { dialLocal, type End, endOf, startVisits } from './visitor-rig.ts'
 
 const TOKEN = { auth: { token: 'visit-token' } }
 const PUBLIC = { metadatas: { 'edgefrp.visit': 'public' } }

@@ -6,7 +6,7 @@ import { askUdp, CleanUp, converse, echoHttp, echoTcp, echoUdp, freePorts, start
 import { startRelay } from './frps-rig.ts'
 import { CARRIERS, WRAPPINGS } from './rig/carriers.ts'
 import { startTunnel } from './rig/tunnel.ts'
-import { startVisits } from './visit-rig.ts'
+import { startVisits } from './visitor-rig.ts'
 
 const cleanUp = new CleanUp()
 afterEach(() => cleanUp.run())
