@@ -68,6 +68,7 @@ export class Control {
       stunServer: options.natHoleStunServer,
       natHoles: this.natHoles,
       halfClose: accepted.features.has('half-close'),
+      ipRules: accepted.features.has('ip-rules'),
       send: (message) => this.channel.send(message),
       onChange: parts.onChange,
     })

@@ -1,3 +1,4 @@
+import { namedAddressRules } from './address-rules.ts'
 import { count, flag, list, strings, table, text } from './field.ts'
 import { userField } from './users.ts'
 import { visitField } from './visits.ts'
@@ -93,4 +94,6 @@ export const edgefrpOfFrpc = {
   }),
   /** Remote services that this client brings to local ports. */
   visits: list(visitField),
+  /** What stands in the table `edgefrp` of a proxy, for files whose proxies have none (INI). */
+  proxies: list(namedAddressRules),
 }

@@ -1,3 +1,4 @@
+import { giveAddressRules } from './address-rules.ts'
 import { authFields, logTable, quicTable, tlsFiles, valueSource, webServerTable } from './both-ends.ts'
 import { edgefrpOfFrpc } from './edgefrp.ts'
 import {
@@ -166,6 +167,13 @@ export function completeFrpc(raw: unknown, context: Context = {}, included: Sect
     entry.options.enabled && (read.start.length === 0 || read.start.includes(entry.options.name))
   const runningProxies = proxies.filter(runs)
   const runningVisitors = visitors.filter(runs)
+  if (problems.count === 0) {
+    giveAddressRules(
+      read.edgefrp.proxies,
+      proxies.map(({ options }) => options),
+      problems,
+    )
+  }
   for (const entry of runningProxies) ifSound(entry, () => checkProxy(entry.options, entry.path, entry.problems))
   for (const entry of runningVisitors) ifSound(entry, () => checkVisitor(entry.options, entry.path, entry.problems))
   for (const other of new Set([...proxies, ...visitors].map((entry) => entry.problems))) {

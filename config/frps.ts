@@ -1,4 +1,4 @@
-import { wrongBlock } from '../contract/ip-rules.ts'
+import { checkBlocks } from './address-rules.ts'
 import { authFields, checkAuth, checkWebServer, logTable, quicTable, tlsFiles, webServerTable } from './both-ends.ts'
 import { edgefrpOfFrps } from './edgefrp.ts'
 import { flag, int, list, port, strings, type TableOf, table, text } from './field.ts'
@@ -113,10 +113,7 @@ export function completeFrps(raw: unknown, context: Context = {}): Loaded<FrpsOp
 
 function checkAddresses(edgefrp: FrpsOptions['edgefrp'], problems: Problems): void {
   for (const key of ['trustedProxies', 'proxyProtocolFrom', 'allowIPs', 'denyIPs'] as const) {
-    edgefrp[key].forEach((block, index) => {
-      const wrong = wrongBlock(block)
-      if (wrong !== undefined) problems.add(['edgefrp', key, index], wrong)
-    })
+    checkBlocks(edgefrp[key], ['edgefrp', key], problems)
   }
 }
 

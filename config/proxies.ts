@@ -1,4 +1,5 @@
 import { bandwidthBytes } from '../contract/bandwidth.ts'
+import { addressRules, checkAddressRules } from './address-rules.ts'
 import { checkAnnotations } from './annotations.ts'
 import {
   choice,
@@ -44,6 +45,8 @@ const PROXY_BASE = {
     path: text(),
     httpHeaders: list(table({ name: text(), value: text() })),
   }),
+  /** Ours: what a relay of ours does for this proxy. */
+  edgefrp: addressRules,
 }
 
 const headers = table({ set: stringMap() })
@@ -133,6 +136,7 @@ export function checkProxy(options: ProxyOptions, path: Path, problems: Problems
   if (options.healthCheck.type === 'http' && options.healthCheck.path === '') {
     problems.add([...path, 'healthCheck', 'path'], 'health check path should not be empty')
   }
+  checkAddressRules(options, [...path, 'edgefrp'], problems)
   if (options.plugin !== undefined) checkPlugin(options.plugin, [...path, 'plugin'], problems)
   if ('customDomains' in options && options.subdomain === '' && options.customDomains.length === 0) {
     problems.add(path, 'subdomain and custom domains should not be both empty')

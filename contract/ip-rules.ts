@@ -1,6 +1,10 @@
 import { FrpError } from './errors.ts'
 import { parseIp } from './ip.ts'
 
+/** Metadata of a proxy that say where its users may come from: addresses and CIDR blocks, with commas between. */
+export const ALLOW_IPS = 'edgefrp.allowIPs'
+export const DENY_IPS = 'edgefrp.denyIPs'
+
 interface Block {
   bytes: Uint8Array
   bits: number

@@ -40,7 +40,7 @@ import { Visits } from './visits.ts'
 import { WorkConnDoor } from './work-conn-door.ts'
 
 /** Features of our own wire that every relay speaks (an extra key in messages, which stock peers ignore). */
-const FEATURES: readonly Feature[] = ['half-close']
+const FEATURES: readonly Feature[] = ['half-close', 'ip-rules']
 const DAY_MS = 86_400_000
 const HOUR_MS = 3_600_000
 /** Ends that need no line: a stranger who left, our own end, and what has a line already. */

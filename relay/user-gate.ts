@@ -1,15 +1,11 @@
 import { FrpError } from '../contract/errors.ts'
 import { formatAddress } from '../contract/ip.ts'
-import { IpRules } from '../contract/ip-rules.ts'
+import { ALLOW_IPS, DENY_IPS, IpRules } from '../contract/ip-rules.ts'
 import type { NewProxy } from '../protocol/frp/messages.ts'
 import type { Control } from './control.ts'
 import type { Addresses } from './ingress.ts'
 import type { Refusals } from './refusals.ts'
 import type { ServerPlugins } from './server-plugins.ts'
-
-/** Metadata of a proxy that say where its users may come from: addresses and CIDR blocks, with commas between. */
-const ALLOW_IPS = 'edgefrp.allowIPs'
-const DENY_IPS = 'edgefrp.denyIPs'
 
 export interface UserGateOptions {
   control: Control

@@ -25,6 +25,7 @@ export function proxyJson(options: ProxyOptions): GoJson {
     healthCheck: healthCheck.type === '' ? { type: '', intervalSeconds: 0 } : { ...healthCheck },
     ...some({ localIP: options.localIP, localPort: options.localPort }),
     plugin: options.plugin ?? null,
+    ...some({ edgefrp: some(options.edgefrp) }),
     ...proxyFields(options),
   }
 }

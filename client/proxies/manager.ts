@@ -35,6 +35,8 @@ export interface ManagerParts {
   natHoles: NatHoleLine
   /** Whether the relay keeps FIN and reset apart where a StartWorkConn does not say. */
   halfClose: boolean
+  /** Whether the relay goes by `edgefrp.allowIPs` and `denyIPs` of a proxy. */
+  ipRules: boolean
   send(message: Outgoing): void
   /** A proxy was answered or a connection ended: whoever waits for that looks again. */
   onChange(): void
@@ -144,7 +146,12 @@ export class ProxyManager {
   }
 
   private backendOf(config: ProxyOptions, log: Log): Backend | string {
-    const { runtime } = this.parts
+    const { runtime, ipRules } = this.parts
+    const { allowIPs, denyIPs } = config.edgefrp
+    // Offered there it would be open to everybody.
+    if (!ipRules && allowIPs.length + denyIPs.length > 0) {
+      return 'this relay does not know edgefrp.allowIPs and denyIPs: only a relay of edgefrp does'
+    }
     const wrapping = this.wrappingOf(config)
     switch (config.type) {
       case 'udp':

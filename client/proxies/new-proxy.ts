@@ -1,3 +1,4 @@
+import { addressMetadatas } from '../../config/address-rules.ts'
 import type { ProxyOptions } from '../../config/proxies.ts'
 import type { Outgoing } from '../../protocol/frp/messages.ts'
 
@@ -15,7 +16,7 @@ export function newProxyMessage(config: ProxyOptions, wireName: string): Outgoin
     bandwidth_limit_mode: transport.bandwidthLimitMode === 'client' ? '' : transport.bandwidthLimitMode,
     group: config.loadBalancer.group,
     group_key: config.loadBalancer.groupKey,
-    metas: config.metadatas,
+    metas: { ...config.metadatas, ...addressMetadatas(config.edgefrp) },
     annotations: config.annotations,
     ...fieldsOf(config),
   }

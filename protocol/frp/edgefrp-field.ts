@@ -11,8 +11,11 @@ export interface Edgefrp {
   [key: string]: JsonValue
 }
 
-/** What our ends tell each other that they can do; used when both named it. `sleeps`: a relay that should not be pinged. */
-export type Feature = 'half-close' | 'sleeps'
+/**
+ * What our ends tell each other that they can do; used when both named it. `sleeps`: a relay that should not be pinged.
+ * `ip-rules`: a relay that goes by a proxy's metadata of where its users may come from.
+ */
+export type Feature = 'half-close' | 'sleeps' | 'ip-rules'
 
 const EDGEFRP_VERSION = 1
 

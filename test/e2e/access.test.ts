@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import { askUdp, CleanUp, converse, echoTcp, echoUdp, freePorts, startClient } from './client-rig.ts'
+import { FakeRelay } from './fake-relay.ts'
 import { startRelay } from './frps-rig.ts'
 import { ask, basic, telling, webServer } from './rig/http.ts'
 import { startTunnel } from './rig/tunnel.ts'
@@ -58,6 +59,32 @@ describe('addresses of users', () => {
     expect([await from('192.0.2.7'), await from('192.0.2.8'), await from('192.0.2.8, 127.0.0.1')]).toEqual([
       200, 403, 403,
     ])
+  })
+
+  it('stand beside the proxy in the client’s file; a relay that does not know them gets no such proxy', async () => {
+    const localPort = await echoTcp(cleanUp)
+    const { portOf, relayLines } = await startTunnel(cleanUp, {
+      proxies: [
+        { ...tcp(localPort, { edgefrp: { denyIPs: ['127.0.0.0/8'] } }), name: 'no' },
+        { ...tcp(localPort, { edgefrp: { allowIPs: ['127.0.0.1'], denyIPs: ['127.0.0.2'] } }), name: 'yes' },
+      ],
+    })
+    expect((await converse(portOf('no'), Buffer.from('hello'))).bytes.length).toBe(0)
+    await relayLines.waitFor('connection of [127.0.0.1] closed: this address is not allowed for proxy [no]')
+    expect((await converse(portOf('yes'), Buffer.from('hello'), { end: true })).bytes.toString()).toBe('hello')
+
+    const stock = await FakeRelay.start(cleanUp)
+    const { lines } = startClient(cleanUp, {
+      serverAddr: '127.0.0.1',
+      serverPort: stock.port,
+      transport: { tls: { enable: false } },
+      proxies: [
+        { ...tcp(localPort, { edgefrp: { allowIPs: ['127.0.0.1'] } }), name: 'no' },
+        { ...tcp(localPort), name: 'open' },
+      ],
+    })
+    await lines.waitFor('[open] start proxy success')
+    await lines.waitFor('start error: this relay does not know edgefrp.allowIPs and denyIPs')
   })
 
   it('in metadata that are none refuse the proxy', async () => {

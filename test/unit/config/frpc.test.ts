@@ -41,7 +41,14 @@ describe('frpc options', () => {
         heartbeatTimeout: -1,
         tls: { enable: true, disableCustomTLSFirstByte: true, serverName: '' },
       },
-      edgefrp: { fallbackServers: [], fallbackCheckSeconds: 30, stateFile: '', tls: { verify: false }, visits: [] },
+      edgefrp: {
+        fallbackServers: [],
+        fallbackCheckSeconds: 30,
+        stateFile: '',
+        tls: { verify: false },
+        visits: [],
+        proxies: [],
+      },
     })
   })
 
@@ -166,6 +173,7 @@ describe('proxies', () => {
       },
       loadBalancer: { group: '', groupKey: '' },
       healthCheck: { type: '', timeoutSeconds: 3, maxFailed: 1, intervalSeconds: 10, path: '', httpHeaders: [] },
+      edgefrp: { allowIPs: [], denyIPs: [] },
       remotePort: 0,
     })
   })
