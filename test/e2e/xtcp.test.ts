@@ -28,10 +28,12 @@ async function pair(
   visitor: object = {},
   others: object[] = [],
   speed = 1,
+  wires: { owns: string; visits: string } = { owns: 'v1', visits: 'v1' },
 ): Promise<Pair> {
   const natHoleStunServer = `127.0.0.1:${stun}`
   const tunnel = await startTunnel(cleanUp, {
     client: { natHoleStunServer },
+    transport: { wireProtocol: wires.owns },
     proxies: [
       { name: 'p2p', type: 'xtcp', localPort, secretKey: 'k' },
       { name: 'by-relay', type: 'stcp', localPort, secretKey: 'k' },
@@ -42,6 +44,7 @@ async function pair(
     serverAddr: '127.0.0.1',
     serverPort: tunnel.bindPort,
     auth: { token: 'tunnel-token' },
+    transport: { wireProtocol: wires.visits },
     natHoleStunServer,
     visitors: [{ name: 'v', type: 'xtcp', serverName: 'p2p', secretKey: 'k', bindPort: port, ...visitor }, ...others],
   }
@@ -105,6 +108,16 @@ describe.skipIf(!hasQuic)('xtcp between our own ends', { timeout: 40_000 }, () =
     })
     expect(words).toEqual(Array(TIMES).fill('ECONNRESET'))
     expect(visitors.lines.lines.filter((line) => line.includes('establishing nat hole'))).toHaveLength(1)
+  })
+
+  it.each([
+    { owns: 'v2', visits: 'v2' },
+    { owns: 'v1', visits: 'v2' },
+    { owns: 'v2', visits: 'v1' },
+  ])('meets whichever wire each of them speaks to the relay, %o', async (wires) => {
+    const { port, visitors } = await pair(await echoTcp(cleanUp), await startStun(cleanUp), {}, [], 1, wires)
+    expect((await converse(port, Buffer.from('hello'), { end: true })).bytes.toString()).toBe('hello')
+    await visitors.lines.waitFor('[v] establishing nat hole connection successful')
   })
 
   it('keeps its tunnel when the relay goes', async () => {
