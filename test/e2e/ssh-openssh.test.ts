@@ -1,10 +1,11 @@
-import { spawn, spawnSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, describe, expect, it } from 'vitest'
 import { CleanUp, converse, echoTcp, freePorts } from './client-rig.ts'
 import { startRelay } from './frps-rig.ts'
+import { HAS_OPENSSH, openSsh } from './rig/openssh.ts'
 import { dialUser, endingOf, service, wordFor } from './rig/sockets.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'edgefrp-openssh-'))
@@ -12,36 +13,8 @@ const cleanUp = new CleanUp()
 afterEach(() => cleanUp.run())
 afterAll(() => rmSync(folder, { recursive: true }))
 
-const hasOpenSsh = spawnSync('ssh', ['-V']).status === 0
-
-/** `ssh -R :80:127.0.0.1:LOCAL ...`; `shows` waits for a text on its standard output. */
-function ssh(port: number, local: number, command: string, ...options: string[]) {
-  const fixed = ['StrictHostKeyChecking=no', 'UserKnownHostsFile=/dev/null', 'LogLevel=ERROR', 'BatchMode=yes']
-  const args = fixed.flatMap((option) => ['-o', option])
-  const target = ['-F', '/dev/null', '-p', String(port), '-R', `:80:127.0.0.1:${local}`, ...options, 'v0@127.0.0.1']
-  const child = spawn('ssh', [...args, ...target, ...command.split(' ')], { stdio: ['ignore', 'pipe', 'pipe'] })
-  let text = ''
-  const over = new Promise<number | null>((resolve) => child.once('close', resolve))
-  cleanUp.add(async () => {
-    child.kill('SIGKILL')
-    await over
-  })
-  const shows = (wanted: string): Promise<string> =>
-    new Promise((resolve, reject) => {
-      const look = (): void => {
-        if (text.includes(wanted)) resolve(text)
-      }
-      const take = (chunk: Buffer): void => {
-        text += chunk.toString()
-        look()
-      }
-      child.stdout.on('data', take)
-      child.stderr.on('data', take)
-      child.once('close', () => reject(new Error(`over without ${JSON.stringify(wanted)}: ${text}`)))
-      look()
-    })
-  return { shows, over, kill: (signal: NodeJS.Signals) => child.kill(signal) }
-}
+const ssh = (port: number, local: number, command: string, ...options: string[]) =>
+  openSsh(cleanUp, port, local, command, ...options)
 
 async function gateway(files: object = {}) {
   const [bindPort = 0, sshPort = 0, port = 0] = await freePorts(3)
@@ -50,7 +23,7 @@ async function gateway(files: object = {}) {
   return { sshPort, port, lines }
 }
 
-describe.skipIf(!hasOpenSsh)('OpenSSH at the gateway', () => {
+describe.skipIf(!HAS_OPENSSH)('OpenSSH at the gateway', () => {
   it('makes a tunnel that carries bytes and half-close, and Ctrl+C ends it', async () => {
     const { sshPort, port, lines } = await gateway()
     const client = ssh(sshPort, await echoTcp(cleanUp), `tcp --token tok --proxy_name t --remote_port ${port}`)
