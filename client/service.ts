@@ -11,6 +11,7 @@ import { keepAliveTimes } from './keep-alive-times.ts'
 import { login } from './login.ts'
 import { pause } from './pause.ts'
 import { ANSWER_MS } from './proxies/proxy.ts'
+import { messageWithRemedy } from './remedy.ts'
 import { RunIds } from './run-ids.ts'
 
 /** Users that the old relay let in before it read our CloseProxy still get their work connection. */
@@ -137,7 +138,7 @@ export class Service {
       try {
         return await this.login(server)
       } catch (error) {
-        if (!this.isClosed) this.log.warn(`connect to server error: ${messageOf(error)}`)
+        if (!this.isClosed) this.log.warn(`connect to server error: ${messageWithRemedy(error)}`)
         first ??= asError(error)
       }
       if (this.isClosed) break
@@ -150,8 +151,9 @@ export class Service {
     const proof = await server.credentials.forLogin()
     if (this.isClosed) throw new FrpError('SESSION_ENDED', 'the client is closing')
     const connector = new Connector(server, this.options, this.runtime)
-    this.warnOnce(connector.warnings)
     const carrier = await connector.connect(this.stopping.signal)
+    // Before the login shows anything of ours, and not beside the reason why nobody is there.
+    this.warnOnce(connector.warnings)
     let lost: Error | undefined
     carrier.onClose = (error) => {
       lost = error

@@ -8,7 +8,7 @@ export interface LogOptions {
   level?: LogLevel
   /** Days that a rotated file is kept, 3 as in frp; 0 keeps all. */
   maxDays?: number
-  /** Whether the console's lines have no colour; a file's never have. */
+  /** Whether the console's lines have no colour; a file's never have, and what is no terminal neither. */
   disablePrintColor?: boolean
 }
 
@@ -31,8 +31,13 @@ const DEFAULT_MAX_DAYS = 3
 export function createLog(options: LogOptions = {}): Log & { close(): Promise<void> } {
   const level = options.level ?? 'info'
   const toConsole = options.to === undefined || options.to === '' || options.to === 'console'
-  if (toConsole) return new LineLog(consoleSink(), RANKS[level], options.disablePrintColor !== true)
+  if (toConsole) return new LineLog(consoleSink(), RANKS[level], options.disablePrintColor !== true && isForEyes())
   return new LineLog(new LogFile(options.to ?? '', options.maxDays ?? DEFAULT_MAX_DAYS), RANKS[level], false)
+}
+
+/** frp colours always; a journal or a file that catches stdout has no use for it (no-color.org). */
+function isForEyes(): boolean {
+  return process.stdout.isTTY && (process.env['NO_COLOR'] ?? '') === ''
 }
 
 /** A log that writes to `sink`; for tests and for whoever has another place for lines. */

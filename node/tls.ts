@@ -183,8 +183,15 @@ function acceptOn(
 }
 
 function tlsFailed(what: string, cause: Error | undefined): FrpError {
-  const why = cause === undefined ? 'the connection closed' : messageOf(cause)
+  const why = cause === undefined ? 'the connection closed' : reasonOf(cause)
   return new FrpError('TLS_FAILED', `${what}: ${why}`, cause === undefined ? {} : { cause })
+}
+
+/** OpenSSL's own word, where its text is an address in memory and a place in its source. */
+function reasonOf(cause: Error): string {
+  return 'reason' in cause && typeof cause.reason === 'string' && cause.message.includes(':error:')
+    ? cause.reason
+    : messageOf(cause)
 }
 
 function ownCertificate(

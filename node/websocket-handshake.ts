@@ -9,6 +9,8 @@ const OWN_HEADER = 'edgefrp'
 const OWN_VALUE = '1'
 /** The answer to an upgrade is short; more than this is something else. */
 const MAX_ANSWER_BYTES = 16 * 1024
+/** A reason is a line or two; a longer answer is a page. */
+const MAX_SAID_BYTES = 500
 const KEY_BYTES = 16
 /** Base64 of 16 bytes. */
 const KEY_PATTERN = /^[A-Za-z0-9+/]{22}==$/
@@ -80,10 +82,15 @@ export function readUpgradeAnswer(received: Uint8Array, key: string): UpgradeRes
     if (received.length > MAX_ANSWER_BYTES) throw refused(`its head has more than ${MAX_ANSWER_BYTES} bytes`)
     return undefined
   }
-  const [startLine = '', ...lines] = textOf(received.subarray(0, end - 4)).split('\r\n')
+  const head = textOf(received.subarray(0, end - 4))
+  const [startLine = '', ...lines] = head.split('\r\n')
   const status = /^HTTP\/1\.[01] (\d{3})(?: |$)/.exec(startLine)?.[1]
   if (status === undefined) throw refused(`no HTTP answer but ${JSON.stringify(startLine.slice(0, 60))}`)
-  if (status !== '101') throw refused(`bad status ${status}`)
+  if (status !== '101') {
+    const said = saidBy(head, received.subarray(end))
+    if (said === undefined) return undefined
+    throw refused(`bad status ${status}${said === '' ? '' : `: ${said}`}`)
+  }
   const fields = fieldsOf(lines)
   if (lower(fields['upgrade']) !== 'websocket' || lower(fields['connection']) !== 'upgrade') {
     throw refused('missing or bad upgrade')
@@ -92,6 +99,14 @@ export function readUpgradeAnswer(received: Uint8Array, key: string): UpgradeRes
   if (fields['sec-websocket-extensions'] !== undefined) throw refused('unsupported extensions')
   if (fields['sec-websocket-protocol'] !== undefined) throw refused('missing or bad WebSocket-Protocol')
   return { isOwnPeer: fields[OWN_HEADER] === OWN_VALUE, headBytes: end }
+}
+
+/** What a refusal says in words, '' for none that is short and plain; undefined: it has not come yet. */
+function saidBy(head: string, body: Uint8Array): string | undefined {
+  const length = Number(/^content-length: *(\d{1,9}) *$/im.exec(head)?.[1] ?? 0)
+  if (length === 0 || length > MAX_SAID_BYTES || !/^content-type: *text\/plain\b/im.test(head)) return ''
+  if (body.length < length) return undefined
+  return new TextDecoder().decode(body.subarray(0, length)).trim().replace(/\s+/g, ' ')
 }
 
 function refusal(status: 400 | 403, reason: string, field = ''): UpgradeAnswer {

@@ -3,7 +3,14 @@ import type { Crypto, Runtime } from '../contract/runtime.ts'
 import type { RequestHead } from '../protocol/http1/head.ts'
 import { canonicalHost, hostCandidates } from './host-names.ts'
 import type { HttpRoutes } from './http-routes.ts'
-import { NOT_FOUND_PAGE, type OwnAnswer, ownAnswer, refuseByPassword, routeUserOf } from './http-rules.ts'
+import {
+  NO_ANSWER_PAGE,
+  NOT_FOUND_PAGE,
+  type OwnAnswer,
+  ownAnswer,
+  refuseByPassword,
+  routeUserOf,
+} from './http-rules.ts'
 import type { HttpTarget } from './http-target.ts'
 import type { Sleepers } from './sleepers.ts'
 
@@ -54,7 +61,8 @@ export class HttpIngress {
     // Not the service's fault: another try may do.
     if (error?.code === 'LIMIT') return ownAnswer(503, 'Service Unavailable', '', ['edgefrp-error', error.code])
     const page = await this.options.notFoundPage()
-    return ownAnswer(404, 'Not Found', page ?? NOT_FOUND_PAGE, ['edgefrp-error', error?.code ?? 'NO_ROUTE'])
+    const ownPage = error === undefined ? NOT_FOUND_PAGE : NO_ANSWER_PAGE
+    return ownAnswer(404, 'Not Found', page ?? ownPage, ['edgefrp-error', error?.code ?? 'NO_ROUTE'])
   }
 
   /** The service did not answer in time (frp: 504 with an empty body). */

@@ -97,19 +97,35 @@ export function ownAnswer(status: number, reason: string, body: string, ...pairs
 }
 
 /** The page for a name that leads nowhere, like frp's. */
-export const NOT_FOUND_PAGE = `<!DOCTYPE html>
+export const NOT_FOUND_PAGE = pageOf(
+  'Not Found',
+  'The page you requested was not found.',
+  'Nothing is connected under this name at the moment, or it has no such path.',
+  'The relay is working. If this name is yours, look at the log of your frp client.',
+)
+
+/** The page for a name whose service failed. */
+export const NO_ANSWER_PAGE = pageOf(
+  'No answer',
+  'The service behind this name did not answer.',
+  'The relay is working, and the name is known to it.',
+  'If it is yours: does the service run where localIP and localPort point? The log of your frp client says why it failed.',
+)
+
+function pageOf(title: string, heading: string, ...paragraphs: string[]): string {
+  return `<!DOCTYPE html>
 <html>
 <head>
-<title>Not Found</title>
+<title>${title}</title>
 <style>body { max-width: 35em; margin: 4em auto; font-family: sans-serif }</style>
 </head>
 <body>
-<h1>The page you requested was not found.</h1>
-<p>Nothing is connected under this name at the moment, or it has no such path.</p>
-<p>The relay is working. If this name is yours, look at the log of your frp client.</p>
+<h1>${heading}</h1>
+${paragraphs.map((text) => `<p>${text}</p>`).join('\n')}
 </body>
 </html>
 `
+}
 
 function isEqual(crypto: Crypto, given: string, wanted: string): boolean {
   const encoder = new TextEncoder()

@@ -1,9 +1,10 @@
 import { completeFrpc, type FrpcOptions, type Loaded } from '../../config/load.ts'
 import { parseVisitServer } from '../../config/visits.ts'
-import { FrpError, messageOf } from '../../contract/errors.ts'
+import { FrpError } from '../../contract/errors.ts'
 import type { LogLevel } from '../../contract/runtime.ts'
 import { escapeControls } from '../../node/log.ts'
 import { environment } from '../../node/source-file.ts'
+import { messageWithRemedy } from '../remedy.ts'
 import { visitorOptions } from '../visit/options.ts'
 import { runVisit, type VisitPlan } from '../visit/run.ts'
 import { type ReadOptions, readConfig } from './config-file.ts'
@@ -51,7 +52,7 @@ export async function visitCommand(call: VisitCall, signal: AbortSignal): Promis
     setTimeout(() => process.exit(), LINGER_MS).unref()
     return 0
   } catch (error) {
-    const line = messageOf(error).split('\n').map(escapeControls).join('; ')
+    const line = messageWithRemedy(error).split('\n').map(escapeControls).join('; ')
     process.stderr.write(`frpc visit ${call.type} ${call.port}: ${line}\n`)
     return 1
   }

@@ -15,6 +15,7 @@ import { TokenBucket } from '../../protocol/stream/throttle.ts'
 import type { NatHoleLine } from '../nathole/nat-hole-line.ts'
 import { NO_TUNNEL } from '../nathole/no-tunnel.ts'
 import { PluginBackend } from '../plugins/table.ts'
+import { refusalWithRemedy } from '../remedy.ts'
 import { type Backend, type Phase, ProxyOffer } from './proxy.ts'
 import { TcpBackend } from './tcp.ts'
 import { UdpBackend } from './udp.ts'
@@ -100,7 +101,7 @@ export class ProxyManager {
     const name = proxy?.config.name ?? message.proxy_name
     const error = proxy?.answered(message.remote_addr, message.error) ?? `proxy [${name}] not found`
     if (error === '') this.parts.log.info(`[${name}] start proxy success`)
-    else this.parts.log.warn(`[${name}] start error: ${error}`)
+    else this.parts.log.warn(`[${name}] start error: ${refusalWithRemedy(error)}`)
     this.parts.onChange()
   }
 

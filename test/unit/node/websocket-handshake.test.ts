@@ -98,6 +98,14 @@ describe('the request for an upgrade', () => {
 describe('reading the answer', () => {
   const good = `HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\nConnection: upgrade\r\nSec-WebSocket-Accept: ${ACCEPT}\r\n`
 
+  const plain = 'Content-Type: text/plain; charset=utf-8\r\n'
+
+  it('waits for what a refusal has to say', () => {
+    const whole = bytes(`HTTP/1.1 403 no\r\n${plain}Content-Length: 4\r\n\r\nwhy?`)
+    for (let cut = 0; cut < whole.length; cut++) expect(readUpgradeAnswer(whole.subarray(0, cut), KEY)).toBeUndefined()
+    expect(() => readUpgradeAnswer(whole, KEY)).toThrow('bad status 403: why?')
+  })
+
   it('waits for the whole head, cut anywhere, and leaves what is behind it', () => {
     const whole = bytes(`${good}\r\n\x82\x01x`)
     const headBytes = whole.length - 3
@@ -109,6 +117,9 @@ describe('reading the answer', () => {
   it.each([
     ['bad status 302', 'HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n'],
     ['bad status 200', 'HTTP/1.1 200 OK\r\n\r\n'],
+    [/bad status 503: no token yet$/, `HTTP/1.1 503 x\r\n${plain}content-length: 13\r\n\r\nno token\r\nyet`],
+    [/bad status 503$/, `HTTP/1.1 503 x\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>`],
+    [/bad status 503$/, `HTTP/1.1 503 x\r\n${plain}Content-Length: 501\r\n\r\n`],
     ['no HTTP answer', 'SSH-2.0-OpenSSH\r\n\r\n'],
     ['mismatch challenge/response', `${good.replace(ACCEPT, 'AAAA')}\r\n`],
     ['missing or bad upgrade', `${good.replace('Connection: upgrade', 'Connection: keep-alive, Upgrade')}\r\n`],
