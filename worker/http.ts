@@ -4,8 +4,8 @@ import { canonicalHost, hostCandidates } from '../relay/host-names.ts'
 import type { HttpDecision } from '../relay/http-ingress.ts'
 import { type OwnAnswer, ownAnswer } from '../relay/http-rules.ts'
 import type { Relay } from '../relay/relay.ts'
-import { EdgeRun } from './http-run.ts'
-import { splitUrl } from './request-url.ts'
+import { EdgeRun, type HttpUser } from './http-run.ts'
+import type { RequestUrl } from './request-url.ts'
 import type { HubRuntime } from './runtime.ts'
 import type { Sleep } from './sleep.ts'
 import type { HubStore } from './store.ts'
@@ -18,6 +18,8 @@ export interface HttpDoorOptions {
   budget: MemoryBudget
 }
 
+/** Without Cloudflare in front, as on local workerd, nobody says whose request it is. */
+const LOCAL_IP = '127.0.0.1'
 /** How long a request waits for a client that was lost a moment ago, and how often it looks. */
 const COMEBACK_MS = 5_000
 const LOOK_MS = 100
@@ -30,19 +32,29 @@ export class HttpDoor {
     this.options = options
   }
 
-  async serve(request: Request): Promise<Response> {
-    const { relay, sleep, runtime, budget } = this.options
-    const head = headOf(request)
-    const ip = addressOf(request)
-    const decision = relay.http.decide(head, ip) ?? (await this.afterComeback(head, ip))
-    if (decision === undefined) return responseOf(await relay.http.notFound())
+  /** Nothing is awaited where a route is found: each promise of the platform costs as much as reading a head. */
+  serve(request: Request, url: RequestUrl): Response | Promise<Response> {
+    const head = headOf(request, url)
+    const user: HttpUser = { request, head, ip: head.fields.get('CF-Connecting-IP') ?? LOCAL_IP, isHttps: url.isHttps }
+    const decision = this.options.relay.http.decide(head, user.ip)
+    if (decision !== undefined) return this.follow(decision, user)
+    return this.options.sleep.during(() => this.serveLater(user))
+  }
+
+  private follow(decision: HttpDecision, user: HttpUser): Response | Promise<Response> {
+    const { head, ip } = user
     if ('answer' in decision) {
       const visit = decision.target?.visit(head, ip, 0)
       if (visit !== undefined) visit.status = decision.answer.status
       visit?.end()
       return responseOf(decision.answer)
     }
-    return await new EdgeRun({ request, head, target: decision.target, relay, sleep, runtime, budget }).response
+    return new EdgeRun(user, decision.target, this.options).response
+  }
+
+  private async serveLater(user: HttpUser): Promise<Response> {
+    const decision = await this.afterComeback(user.head, user.ip)
+    return decision === undefined ? responseOf(await this.options.relay.http.notFound()) : this.follow(decision, user)
   }
 
   /** A client that was cut by a deploy or a crash is back in a moment: the request waits for it. */
@@ -66,19 +78,13 @@ function comingBack(): OwnAnswer {
   return ownAnswer(503, 'Service Unavailable', 'The client is reconnecting.\n', ['Retry-After', '5'], error)
 }
 
-/** Where a user's request comes from, as the platform tells it. */
-function addressOf(request: Request): string {
-  return request.headers.get('CF-Connecting-IP') ?? '127.0.0.1'
-}
-
 /** A request as the relay reads one. Names come in lower case, sorted, and joined: that is the platform's doing. */
-export function headOf(request: Request): RequestHead {
+function headOf(request: Request, { authority, path }: RequestUrl): RequestHead {
   const fields = new Fields()
   // One call into the platform, where an iterator is one a field.
   request.headers.forEach((value, name) => {
     fields.append(name, name === 'cookie' ? cookies(value) : value)
   })
-  const { authority, path } = splitUrl(request.url)
   const length = fields.get('content-length') ?? null
   const hasBody = request.body !== null
   const asked = fields.get('upgrade')

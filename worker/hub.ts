@@ -79,17 +79,17 @@ export class Hub extends DurableObject<Env> {
     })
   }
 
-  override async fetch(request: Request): Promise<Response> {
+  override fetch(request: Request): Response | Promise<Response> {
     if (this.refusal !== undefined) return new Response(`${this.refusal}\n`, { status: 503 })
-    return await this.sleep.during(async () => {
-      const { pathname } = splitUrl(request.url)
+    return this.sleep.event(() => {
+      const url = splitUrl(request.url)
+      const { pathname } = url
+      if (!isOwnPath(pathname)) return this.http.serve(request, url)
       if (pathname === OWN_PATH && isUpgrade(request)) return this.acceptClient(request)
-      if (isOwnPath(pathname)) {
-        // The API tells who is there; strangers wake nobody.
-        this.app ??= relayApp(this.relay, this.runtime, 0, () => this.sleep.wakeAll())
-        return await this.app.fetch(request, request.headers.get('CF-Connecting-IP') ?? '')
-      }
-      return await this.http.serve(request)
+      // The API tells who is there; strangers wake nobody.
+      this.app ??= relayApp(this.relay, this.runtime, 0, () => this.sleep.wakeAll())
+      const { app } = this
+      return this.sleep.during(async () => app.fetch(request, request.headers.get('CF-Connecting-IP') ?? ''))
     })
   }
 

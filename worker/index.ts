@@ -1,6 +1,5 @@
 import { configOf, type Env } from './env.ts'
 import { hubFor } from './hubs.ts'
-import { splitUrl } from './request-url.ts'
 
 export { Hub } from './hub.ts'
 
@@ -9,11 +8,14 @@ const ids = new Map<string, DurableObjectId>()
 
 /** Which hub a request is for is decided from configuration alone; the hub does the rest. */
 export default {
-  async fetch(request: Request, env: Env): Promise<Response> {
-    const hub = hubFor(splitUrl(request.url).hostname, configOf(env))
+  fetch(request: Request, env: Env): Response | Promise<Response> {
+    const hub = hubFor(request, configOf(env))
     if (hub === undefined) return new Response('no relay under this name\n', { status: 404 })
-    const id = ids.get(hub) ?? env.HUB.idFromName(hub)
-    ids.set(hub, id)
-    return await env.HUB.get(id).fetch(request)
+    let id = ids.get(hub)
+    if (id === undefined) {
+      id = env.HUB.idFromName(hub)
+      ids.set(hub, id)
+    }
+    return env.HUB.get(id).fetch(request)
   },
 } satisfies ExportedHandler<Env>

@@ -2,7 +2,7 @@
 export interface RequestUrl {
   /** With the port, if there is one. */
   authority: string
-  hostname: string
+  isHttps: boolean
   /** Without the query. */
   pathname: string
   /** With the query. */
@@ -18,11 +18,15 @@ export function splitUrl(url: string): RequestUrl {
   const rest = url.slice(end, hash < 0 ? undefined : hash)
   const path = rest === '' ? '/' : rest
   const query = path.indexOf('?')
-  const authority = url.slice(start, end)
   return {
-    authority,
-    hostname: authority.replace(/:\d*$/, ''),
+    authority: url.slice(start, end),
+    isHttps: url.startsWith('https:'),
     pathname: query < 0 ? path : path.slice(0, query),
     path,
   }
+}
+
+/** Without the port. */
+export function hostnameOf(authority: string): string {
+  return authority.replace(/:\d*$/, '')
 }

@@ -55,6 +55,11 @@ export function isLineText(text: string): boolean {
   return true
 }
 
+function isAscii(text: string): boolean {
+  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) > 0x7f) return false
+  return true
+}
+
 /** Whether `text` is a token. */
 export function isToken(text: string): boolean {
   for (let i = 0; i < text.length; i++) {
@@ -65,6 +70,7 @@ export function isToken(text: string): boolean {
 
 /** A text for people as field values carry it: its UTF-8 bytes as the characters 0 to 255 (Go writes UTF-8). */
 export function utf8AsLatin1(text: string): string {
+  if (isAscii(text)) return text
   const bytes = encoder.encode(text)
   return latin1(bytes, 0, bytes.length)
 }
