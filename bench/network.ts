@@ -26,8 +26,11 @@ export async function runInNamespace(): Promise<number | undefined> {
   const self = [process.execPath, ...process.execArgv, ...process.argv.slice(1)]
   const child = spawn('unshare', ['-n', 'sh', '-c', SCRIPT, 'sh', ...self], {
     env: { ...process.env, [MARK]: '1' },
-    stdio: 'inherit',
+    // The channel carries nothing; its end tells the benchmark that we are gone, even when we were killed.
+    stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
   })
+  // A terminal tells both; the other ones wait for our end.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => process.exit(1))
   return new Promise((resolve) => child.once('exit', (code) => resolve(code ?? 1)))
 }
 

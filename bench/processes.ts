@@ -81,6 +81,24 @@ async function until(failure: string, check: (found: (isTrue: boolean) => void) 
   }
 }
 
+/** What must not outlive the benchmark, however that ends. */
+const running = new Set<ChildProcess>()
+
+function endWithUs(child: ChildProcess): void {
+  if (running.size === 0 && process.listenerCount('exit', killRunning) === 0) {
+    process.on('exit', killRunning)
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => process.exit(1))
+    // Whoever started us is gone (network.ts).
+    process.on('disconnect', () => process.exit(1))
+  }
+  running.add(child)
+  child.once('exit', () => running.delete(child))
+}
+
+function killRunning(): void {
+  for (const child of running) child.kill('SIGKILL')
+}
+
 /** A process that is measured. What it prints on its way down is shown only when it dies by itself. */
 export class Measured {
   readonly pid: number
@@ -89,6 +107,7 @@ export class Measured {
 
   constructor(command: string, args: readonly string[], env: Record<string, string> = {}) {
     this.child = spawn(command, args, { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+    endWithUs(this.child)
     let text = ''
     const note = (chunk: Buffer): void => {
       text = (text + chunk.toString()).slice(-2000)

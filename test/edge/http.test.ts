@@ -181,6 +181,22 @@ describe('a body through the hub', () => {
     }
   })
 
+  it('that breaks off in the message that brought its head is broken, not missing', async () => {
+    const hub = newHub()
+    const client = await EdgeClient.login(hub)
+    const service = web((_head, _reader, work) => {
+      client.link.isHolding = true
+      work.write(bytesOf('HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf'))
+      work.end()
+      client.link.isHolding = false
+      client.link.sendSome(1_000)
+    })
+    await client.register({ proxy_name: 'web', proxy_type: 'http', custom_domains: ['web.test'] }, service)
+    const response = await hub.fetch('http://web.test/')
+    expect(response.status).toBe(200)
+    await expect(response.text()).rejects.toThrow()
+  })
+
   it('that the user does not want any more is reset at the service', async () => {
     let closed: Promise<Error | undefined> | undefined
     const hub = await hubWith(async (_head, reader, work) => {
