@@ -1,4 +1,5 @@
 import { FrpError } from '../../contract/errors.ts'
+import { HEAD_ROOM } from '../limits.ts'
 import { type Edgefrp, edgefrp } from './edgefrp-field.ts'
 import {
   address,
@@ -18,6 +19,7 @@ import {
   wrong,
 } from './fields.ts'
 import { JsonObject, readJson } from './json.ts'
+import { learn, readKnown, writeUdpPacket } from './udp-packet.ts'
 
 interface Entry<F extends Fields> {
   /** frp v1: the byte before the length. */
@@ -183,6 +185,8 @@ const shapes = new Map(MESSAGE_TYPES.map((type) => [type, new Shape<Fields>(TABL
 const typeOfByte = new Map(MESSAGE_TYPES.map((type) => [TABLE[type].typeByte, type]))
 const typeOfId = new Map(MESSAGE_TYPES.map((type) => [TABLE[type].id, type]))
 
+const utf8 = new TextEncoder()
+
 /** The message with this v1 type byte, if there is one. */
 export function messageTypeOfByte(byte: number): MessageType | undefined {
   return typeOfByte.get(byte)
@@ -206,6 +210,15 @@ export function idOf(type: MessageType): number {
  * message at all. Throws MESSAGE_JSON or MESSAGE_FIELD.
  */
 export function decode(type: MessageType, json: Uint8Array): Message | undefined {
+  const known = type === 'UDPPacket' ? readKnown(json) : undefined
+  if (known !== undefined) return known
+  const message = decodeByFields(type, json)
+  if (message?.type === 'UDPPacket' && message.c.length > 0) learn(json, message, utf8.encode(encode(message)))
+  return message
+}
+
+/** As `decode`, without what was learned of the messages before. */
+export function decodeByFields(type: MessageType, json: Uint8Array): Message | undefined {
   const node = readJson(json)
   if (node === null) return undefined
   if (!(node instanceof JsonObject)) throw wrong(type, 'an object', node)
@@ -219,6 +232,16 @@ export function decode(type: MessageType, json: Uint8Array): Message | undefined
 /** The JSON body of a message, byte for byte as Go writes it. Throws MESSAGE_FIELD for a number that is no integer. */
 export function encode(message: Outgoing): string {
   return shapeOf(message.type).write(message)
+}
+
+/** The same behind `before` bytes for the frame's head, with `HEAD_ROOM` bytes of its buffer before those. */
+export function encodeBehind(before: number, message: Outgoing): Uint8Array {
+  const packet = message.type === 'UDPPacket' ? writeUdpPacket(message, before) : undefined
+  if (packet !== undefined) return packet
+  const body = utf8.encode(encode(message))
+  const frame = new Uint8Array(HEAD_ROOM + before + body.length).subarray(HEAD_ROOM)
+  frame.set(body, before)
+  return frame
 }
 
 function shapeOf(type: MessageType): Shape<Fields> {

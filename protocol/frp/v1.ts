@@ -1,27 +1,21 @@
 import { FrpError } from '../../contract/errors.ts'
-import { HEAD_ROOM, MAX_V1_MESSAGE_BYTES } from '../limits.ts'
+import { MAX_V1_MESSAGE_BYTES } from '../limits.ts'
 import type { MessageCodec } from './codec.ts'
-import { decode, encode, type Message, messageTypeOfByte, type Outgoing, typeByteOf } from './messages.ts'
+import { decode, encodeBehind, type Message, messageTypeOfByte, type Outgoing, typeByteOf } from './messages.ts'
 
 /** Type byte and int64 length, big endian. */
 const V1_HEAD_BYTES = 9
 
-const utf8 = new TextEncoder()
-
 /** A message as frp's wire protocol v1 has it (golib msg/json). `HEAD_ROOM` bytes of its buffer lie before it. */
 export function encodeV1(message: Outgoing): Uint8Array {
-  const body = utf8.encode(encode(message))
-  if (body.length > MAX_V1_MESSAGE_BYTES) {
-    throw new FrpError(
-      'MESSAGE_LENGTH',
-      `${message.type}: ${body.length} bytes to send, more than ${MAX_V1_MESSAGE_BYTES}`,
-    )
+  const frame = encodeBehind(V1_HEAD_BYTES, message)
+  const length = frame.length - V1_HEAD_BYTES
+  if (length > MAX_V1_MESSAGE_BYTES) {
+    throw new FrpError('MESSAGE_LENGTH', `${message.type}: ${length} bytes to send, more than ${MAX_V1_MESSAGE_BYTES}`)
   }
-  const frame = new Uint8Array(HEAD_ROOM + V1_HEAD_BYTES + body.length).subarray(HEAD_ROOM)
   frame[0] = typeByteOf(message.type)
-  frame[7] = body.length >> 8
-  frame[8] = body.length
-  frame.set(body, V1_HEAD_BYTES)
+  frame[7] = length >> 8
+  frame[8] = length
   return frame
 }
 
@@ -36,12 +30,16 @@ export function frameLengthV1(bytes: Uint8Array): number | undefined {
     throw new FrpError('MESSAGE_TYPE', `type byte 0x${typeByte.toString(16).padStart(2, '0')} is no message of frp`)
   }
   if (bytes.length < V1_HEAD_BYTES) return undefined
-  const length = new DataView(bytes.buffer, bytes.byteOffset).getBigInt64(1)
-  if (length < 0n || length > BigInt(MAX_V1_MESSAGE_BYTES)) {
+  const head = new DataView(bytes.buffer, bytes.byteOffset)
+  const length = head.getUint32(5)
+  if (head.getUint32(1) !== 0 || length > MAX_V1_MESSAGE_BYTES) {
     const type = messageTypeOfByte(typeByte)
-    throw new FrpError('MESSAGE_LENGTH', `${type}: length ${length}, expected 0 to ${MAX_V1_MESSAGE_BYTES}`)
+    throw new FrpError(
+      'MESSAGE_LENGTH',
+      `${type}: length ${head.getBigInt64(1)}, expected 0 to ${MAX_V1_MESSAGE_BYTES}`,
+    )
   }
-  return V1_HEAD_BYTES + Number(length)
+  return V1_HEAD_BYTES + length
 }
 
 /** The message in one whole frame; undefined for the body `null`. */

@@ -1,7 +1,7 @@
 import { FrpError } from '../../contract/errors.ts'
 import { HEAD_ROOM, MAX_V2_PAYLOAD_BYTES } from '../limits.ts'
 import type { MessageCodec } from './codec.ts'
-import { decode, encode, idOf, type Message, messageTypeOfId, type Outgoing } from './messages.ts'
+import { decode, encodeBehind, idOf, type Message, messageTypeOfId, type Outgoing } from './messages.ts'
 
 /** What a v2 client writes first on every frp stream (pkg/proto/wire, MagicV2): `FRP`, 0, 2, CR, LF. */
 export const V2_MAGIC = Uint8Array.of(0x46, 0x52, 0x50, 0x00, 0x02, 0x0d, 0x0a)
@@ -16,34 +16,30 @@ export const CLIENT_HELLO = 1
 export const SERVER_HELLO = 2
 const MESSAGE = 16
 
-const utf8 = new TextEncoder()
-
 /** A frame of wire protocol v2. `HEAD_ROOM` bytes of its buffer lie before it. */
 export function frameV2(type: number, payload: Uint8Array): Uint8Array {
-  const frame = emptyFrame(type, payload.length)
+  const frame = new Uint8Array(HEAD_ROOM + V2_HEAD_BYTES + payload.length).subarray(HEAD_ROOM)
+  writeHead(frame, type, payload.length)
   frame.set(payload, V2_HEAD_BYTES)
   return frame
 }
 
 /** A message as frp's wire protocol v2 has it. `HEAD_ROOM` bytes of its buffer lie before it. */
 export function encodeV2(message: Outgoing): Uint8Array {
-  const body = utf8.encode(encode(message))
-  const length = ID_BYTES + body.length
+  const frame = encodeBehind(V2_HEAD_BYTES + ID_BYTES, message)
+  const length = frame.length - V2_HEAD_BYTES
   if (length > MAX_V2_PAYLOAD_BYTES) {
     throw new FrpError('MESSAGE_LENGTH', `${message.type}: ${length} bytes to send, more than ${MAX_V2_PAYLOAD_BYTES}`)
   }
-  const frame = emptyFrame(MESSAGE, length)
+  writeHead(frame, MESSAGE, length)
   frame[V2_HEAD_BYTES + 1] = idOf(message.type)
-  frame.set(body, V2_HEAD_BYTES + ID_BYTES)
   return frame
 }
 
-function emptyFrame(type: number, length: number): Uint8Array {
-  const frame = new Uint8Array(HEAD_ROOM + V2_HEAD_BYTES + length).subarray(HEAD_ROOM)
+function writeHead(frame: Uint8Array, type: number, length: number): void {
   const head = new DataView(frame.buffer, frame.byteOffset)
-  head.setUint16(0, type)
+  head.setUint32(0, type * 0x1_0000)
   head.setUint32(4, length)
-  return frame
 }
 
 /**
