@@ -93,7 +93,13 @@ async function main(): Promise<number> {
   const results: Results = new Map()
   try {
     const load = { user, streamer, bulkService, helper, isQuick: options.quick }
-    await runRounds(chains, rows, executables, (row, chain) => row.measure(chain, load), results)
+    await runRounds(
+      chains,
+      rows,
+      executables,
+      (row, chain, round) => row.measure(chain, { ...load, isFirstRound: round === 0 }),
+      results,
+    )
   } finally {
     for (const one of everybody) one.stop()
     executables.remove()
@@ -106,12 +112,12 @@ async function runRounds(
   names: readonly ChainName[],
   rows: readonly Row[],
   executables: Executables,
-  measure: (row: Row, chain: Chain) => Promise<Record<string, number>>,
+  measure: (row: Row, chain: Chain, round: number) => Promise<Record<string, number>>,
   results: Results,
 ): Promise<void> {
-  const measureAll = async (row: Row, chain: Chain): Promise<void> => {
+  const measureAll = async (row: Row, chain: Chain, round: number): Promise<void> => {
     if (!row.chains.includes(chain.name)) return
-    const values = await measure(row, chain)
+    const values = await measure(row, chain, round)
     for (const [id, value] of Object.entries(values)) {
       const ofMetric = results.get(id) ?? {}
       ofMetric[chain.name] = [...(ofMetric[chain.name] ?? []), value]
@@ -133,7 +139,7 @@ async function runRounds(
         for (const name of order.filter((one) => group.some((row) => row.chains.includes(one)))) {
           const chain = await startChain(name, executables, 'fresh')
           try {
-            for (const row of group) await measureAll(row, chain)
+            for (const row of group) await measureAll(row, chain, round)
           } finally {
             await chain.stop()
           }
@@ -144,7 +150,7 @@ async function runRounds(
       for (const row of warmRows) {
         for (const name of order) {
           const chain = warm.find((one) => one.name === name)
-          if (chain !== undefined) await measureAll(row, chain)
+          if (chain !== undefined) await measureAll(row, chain, round)
         }
       }
     }
@@ -169,7 +175,7 @@ function report(rows: readonly Row[], results: Results): number {
     '',
     `${processors.length} cores, ${processors[0]?.model ?? 'unknown'}; ${networkNote()}.`,
     `Medians of ${options.rounds} alternating rounds. Everything, load generators included, shares the cores: read the ratios.`,
-    `Rates after a warm-up of ${WARM_UP_MS / 1000} s per row, pings after ${WARM_UP_TRIPS.toLocaleString('en-US')} round trips: a relay runs for months.`,
+    `Rates after a warm-up of ${WARM_UP_MS / 1000} s per row, round trips after ${WARM_UP_TRIPS.toLocaleString('en-US')}, in each chain; a sixth of that again in later rounds.`,
     'Stock frp runs with the same files, bench/configs: over WebSocket, tcpMux on, TLS off. CPU is that of relay and clients together.',
     '',
     text,

@@ -1,10 +1,10 @@
 import type { Door } from '../load/commands.ts'
 import { stream } from './bulk.ts'
 import { connectionRate } from './rates.ts'
-import { type Metric, type Row, TUNNELS, WARM_UP_TRIPS } from './row.ts'
+import { type Metric, type Row, TUNNELS, WARM_UP_TRIPS, warmUp } from './row.ts'
 
 const DIRECTIONS = ['up', 'down'] as const
-const PING = { do: 'ping', count: 2_000, warmUp: WARM_UP_TRIPS, size: 64 } as const
+const PING = { do: 'ping', count: 2_000, size: 64 } as const
 
 interface Kind {
   name: 'https' | 'tcpmux' | 'stcp' | 'v2'
@@ -51,7 +51,7 @@ function row(kind: Kind): Row {
         values[`${name}-${direction}`] = gbits
         values[`${name}-${direction}-cpu`] = secondsPerGb
       }
-      values[`${name}-ping`] = (await load.user.call({ ...PING, ...door })).p50Us
+      values[`${name}-ping`] = (await load.user.call({ ...PING, ...door, warmUp: warmUp(WARM_UP_TRIPS, load) })).p50Us
       const { perSecond, cpuUs } = await connectionRate(chain, load, door)
       values[`${name}-connections`] = perSecond
       values[`${name}-connections-cpu`] = cpuUs

@@ -1,5 +1,5 @@
 import { setTimeout as wait } from 'node:timers/promises'
-import { ALL_CHAINS, type Row, WARM_UP_TRIPS } from './row.ts'
+import { ALL_CHAINS, type Row, WARM_UP_TRIPS, warmUp } from './row.ts'
 
 const SIZE = 64
 const COUNT = 3_000
@@ -25,7 +25,13 @@ export const ping: Row = {
   async measure(chain, load) {
     const { echo, bulk } = chain.ports
     const count = load.isQuick ? COUNT / 4 : COUNT
-    const alone = await load.user.call({ do: 'ping', port: echo, count, warmUp: WARM_UP_TRIPS, size: SIZE })
+    const alone = await load.user.call({
+      do: 'ping',
+      port: echo,
+      count,
+      warmUp: warmUp(WARM_UP_TRIPS, load),
+      size: SIZE,
+    })
     await load.streamer.call({ do: 'stream', port: bulk, connections: 1, direction: 'down' })
     await wait(300)
     const beside = await load.user.call({ do: 'ping', port: echo, count: COUNT_BESIDE, warmUp: 20, size: SIZE })

@@ -1,7 +1,7 @@
 import type { Chain } from '../chains.ts'
 import type { Command, Door } from '../load/commands.ts'
 import { cpuSeconds } from '../processes.ts'
-import { ALL_CHAINS, type Load, type Metric, type Row, TUNNELS, WARM_UP_MS } from './row.ts'
+import { ALL_CHAINS, type Load, type Metric, type Row, TUNNELS, WARM_UP_MS, warmUp } from './row.ts'
 
 const LOOPS = 16
 const HTTP_CONNECTIONS = 32
@@ -103,7 +103,7 @@ export const udp: Row = {
     for (const { port, size } of UDP_KINDS) {
       const send = (durationMs: number) =>
         load.user.call({ do: 'udp', port: chain.ports[port], perSecond: DATAGRAMS_PER_SECOND, size, durationMs })
-      await send(load.isQuick ? WARM_UP_MS / 4 : WARM_UP_MS)
+      await send(warmUp(WARM_UP_MS, load))
       const before = cpuSeconds(chain.pids)
       const { sent, received } = await send(MEASURE_MS)
       const cpu = cpuSeconds(chain.pids) - before
@@ -121,7 +121,7 @@ async function rate(
   load: Load,
   command: (durationMs: number) => Command & { do: 'connect' | 'http' },
 ): Promise<Rate> {
-  await load.user.call(command(load.isQuick ? WARM_UP_MS / 4 : WARM_UP_MS))
+  await load.user.call(command(warmUp(WARM_UP_MS, load)))
   const before = cpuSeconds(chain.pids)
   const { count, errors, elapsedMs } = await load.user.call(command(load.isQuick ? MEASURE_MS / 4 : MEASURE_MS))
   const cpu = cpuSeconds(chain.pids) - before

@@ -23,6 +23,7 @@ export interface Load {
   helper(file: string): Promise<LoadProcess>
   /** The shortest run that still says something: for trying the benchmark itself. */
   isQuick: boolean
+  isFirstRound: boolean
 }
 
 /** A group of numbers that are measured together on one chain. */
@@ -44,7 +45,14 @@ export interface Row {
 export const ALL_CHAINS: readonly ChainName[] = ['ours', 'stock', 'haproxy', 'pipe']
 export const TUNNELS: readonly ChainName[] = ['ours', 'stock']
 
-/** Before a rate is measured, in every chain alike: after a second less, much of a fresh process is not yet compiled. */
+/** Before a chain's first rate is measured, in all alike: after a second less, much of a process is not yet compiled. */
 export const WARM_UP_MS = 3_000
-/** The same for round trips, of which a row measures as many. */
+/** The same before its first round trips. */
 export const WARM_UP_TRIPS = 3_000
+/** What a chain that was warm once needs in a later round, as a part of the first: nothing was forgotten meanwhile. */
+const LATER_PART = 1 / 6
+
+/** The warm-up of this round, from that of the first. */
+export function warmUp(full: number, { isFirstRound, isQuick }: Load): number {
+  return Math.round(full * (isFirstRound && !isQuick ? 1 : LATER_PART))
+}
