@@ -1,5 +1,5 @@
 // Bundles each executable into one self-contained file in dist/. Runs on plain Node 20 in a fraction of a second.
-import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { build } from 'esbuild'
 import { pagesModule } from './embed-dashboard.mjs'
@@ -67,4 +67,5 @@ for (const [name, entry] of Object.entries(executables)) {
   // `import.meta.url` would be empty in the bundle, and esbuild says so only in a warning.
   if (warnings.length > 0) process.exit(1)
   chmodSync(outfile, 0o755)
+  console.log(`dist/${name}  ${Math.round(statSync(outfile).size / 1024)} KiB`)
 }

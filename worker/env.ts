@@ -39,7 +39,7 @@ export function refusal(options: FrpsOptions): string | undefined {
   if (auth.token !== '' || auth.method === 'oidc' || edgefrp.users.length > 0) return undefined
   return (
     'This relay has no token, and a relay that is open to everybody is never the default. ' +
-    'Set one: npx wrangler secret put FRP_TOKEN (and keep auth.token = "{{ .Envs.FRP_TOKEN }}" in FRPS_CONFIG).'
+    'Set one: npx wrangler secret put FRP_TOKEN (and keep auth.token = "{{ .Envs.FRP_TOKEN }}" in FRPS_CONFIG); for `npm run dev`, FRP_TOKEN=... in .dev.vars.'
   )
 }
 
