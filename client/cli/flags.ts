@@ -7,7 +7,12 @@ export interface Flag extends PFlag {
 
 /** Flags that every command of frpc takes. */
 export const ROOT_FLAGS: readonly Flag[] = [
-  { name: 'config', short: 'c', kind: 'string', about: 'config file of frpc (default "./frpc.ini")' },
+  {
+    name: 'config',
+    short: 'c',
+    kind: 'string',
+    about: 'config file of frpc (default "./frpc.ini", else ./frpc.toml, .yaml or .json)',
+  },
   {
     name: 'config_dir',
     kind: 'string',

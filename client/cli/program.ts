@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { Command, CommanderError, Option } from 'commander'
 import { completeFrpc } from '../../config/load.ts'
@@ -40,8 +40,8 @@ const ALL_FLAGS: readonly Flag[] = [
   REMOTE_FLAGS,
   SERVICE_FLAGS,
 ].flat()
-/** frp's own default, although the format is called deprecated. */
-const DEFAULT_CONFIG = './frpc.ini'
+/** Without `-c`: frp's own default first, although its format is called deprecated, then what everybody writes today. */
+const DEFAULT_CONFIGS = ['./frpc.ini', './frpc.toml', './frpc.yaml', './frpc.json'] as const
 
 /** Runs frpc's command line and sets the exit code; ordinary failures are told on stdout, as frp does. */
 export async function main(args: readonly string[]): Promise<void> {
@@ -94,7 +94,7 @@ class CommandLine {
   }
 
   get file(): string {
-    return this.config ?? DEFAULT_CONFIG
+    return this.config ?? DEFAULT_CONFIGS.find((name) => existsSync(name)) ?? DEFAULT_CONFIGS[0]
   }
 
   get reading(): ReadOptions {

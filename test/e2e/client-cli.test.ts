@@ -67,6 +67,16 @@ function config(port: number, more = ''): string {
 }
 
 describe('frpc', () => {
+  it('reads without -c what lies there, frpc.ini first', async () => {
+    const fails = await frpc(['verify']).over
+    expect(fails.stdout + fails.stderr).toContain('open ./frpc.ini: no such file or directory')
+    const toml = file('frpc.toml', config(7000))
+    expect(await frpc(['verify']).over).toMatchObject({ code: 0 })
+    const ini = file('frpc.ini', '[common]\nserver_port = x\n')
+    expect((await frpc(['verify']).over).code).toBe(1)
+    for (const path of [toml, ini]) rmSync(path)
+  })
+
   it('prints its version', async () => {
     expect(await frpc(['-v']).over).toEqual({ code: 0, stdout: '0.1.0\n', stderr: '' })
   })
