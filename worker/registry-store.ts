@@ -1,5 +1,6 @@
 import type { ClientRecord } from '../relay/client-records.ts'
 import type { RegistryStore, SavedProxy } from '../relay/registry-store.ts'
+import { ensureTable } from './table.ts'
 
 /** The registry's records in the object's SQLite: a row for each client and proxy, written when it comes or goes. */
 export class SqlRegistryStore implements RegistryStore {
@@ -7,9 +8,10 @@ export class SqlRegistryStore implements RegistryStore {
 
   constructor(sql: SqlStorage) {
     this.sql = sql
-    sql.exec(
-      'CREATE TABLE IF NOT EXISTS seen (kind TEXT NOT NULL, name TEXT NOT NULL, record TEXT NOT NULL, ' +
-        'PRIMARY KEY (kind, name)) WITHOUT ROWID',
+    ensureTable(
+      sql,
+      'seen',
+      '(kind TEXT NOT NULL, name TEXT NOT NULL, record TEXT NOT NULL, PRIMARY KEY (kind, name)) WITHOUT ROWID',
     )
   }
 

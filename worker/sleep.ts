@@ -247,11 +247,12 @@ export class Sleep {
   }
 
   private revive(server: WebSocket, name: string, saved: SavedSocket): Connection {
-    const { relay, directory } = this.options
+    const { relay, directory, store } = this.options
     const socket = this.socketOf(server, name, saved)
     const connection = relay.revive(socket, saved.connection)
     this.keep(name, socket, connection)
     const { control } = connection
+    if (control !== undefined && !control.state.isProvisional) store.knowsRun(control.state.runId, name)
     for (const held of control?.proxies.held ?? []) if (control) directory.reclaim(held, control)
     for (const visit of saved.connection.visits) this.rejoin(visit)
     connection.resume()

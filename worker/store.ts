@@ -1,5 +1,6 @@
 import type { SavedConnection } from '../relay/saved.ts'
 import type { SavedFlow } from './sockets.ts'
+import { ensureTable } from './table.ts'
 
 /** What a sleeping client's socket is revived from. */
 export interface SavedSocket {
@@ -34,9 +35,10 @@ export class HubStore {
   constructor(storage: DurableObjectStorage) {
     this.sql = storage.sql
     this.kv = storage.kv
-    this.sql.exec(
-      'CREATE TABLE IF NOT EXISTS keys ' +
-        '(key TEXT NOT NULL, socket TEXT NOT NULL, lostMs INTEGER, PRIMARY KEY (key, socket)) WITHOUT ROWID',
+    ensureTable(
+      this.sql,
+      'keys',
+      '(key TEXT NOT NULL, socket TEXT NOT NULL, lostMs INTEGER, PRIMARY KEY (key, socket)) WITHOUT ROWID',
     )
   }
 
@@ -69,6 +71,11 @@ export class HubStore {
     if (this.runs.get(key) === socket) return
     this.runs.set(key, socket)
     this.keep([key], socket)
+  }
+
+  /** The same, for a run that was noted before the object slept: nothing is written. */
+  knowsRun(runId: string, socket: string): void {
+    this.runs.set(`run:${runId}`, socket)
   }
 
   drop(keys: readonly string[], socket: string): void {
