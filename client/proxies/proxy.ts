@@ -15,10 +15,10 @@ export const ANSWER_MS = 20_000
 const REFUSED_RETRY_MS = 30_000
 
 /**
- * From CloseProxy to the line about the check that failed: nothing answers that the relay has taken the proxy back, and
- * who takes the line as the cue to send users must not outrun it.
+ * From NewProxy or CloseProxy to the line about the check behind it: the relay needs a moment to act on it, and who takes the
+ * line as the cue to send users must not outrun it.
  */
-const FAILURE_TOLD_MS = 50
+const CHECK_TOLD_MS = 50
 
 /** A work connection that the relay started for one of our proxies; nobody reads it until it is attached. */
 export interface WorkConn {
@@ -177,12 +177,11 @@ export class ProxyOffer {
 
   private checked(isHealthy: boolean): void {
     const { log, runtime, send } = this.parts
+    runtime.after(CHECK_TOLD_MS, () => log.info(`health check ${isHealthy ? 'success' : 'failed'}`))
     if (isHealthy) {
-      log.info('health check success')
       if (this.phase === 'new' || this.phase === 'check failed') this.ask()
       return
     }
-    runtime.after(FAILURE_TOLD_MS, () => log.info('health check failed'))
     if (this.phase !== 'running' && this.phase !== 'wait start' && this.phase !== 'start error') return
     this.retry?.cancel()
     send({ type: 'CloseProxy', proxy_name: this.wireName })
