@@ -80,6 +80,9 @@ export class Connection implements StreamHandler {
   /** A first message was accepted. */
   isAccepted = false
   private isClosed = false
+  /** When a link that the peer does not close is cut. */
+  private cut: Deadline | undefined
+  private isLinkClosed = false
   /** A hello was refused; the peer was told, and closes. */
   private refusal: FrpError | undefined
   /** Streams whose first message has not come. */
@@ -252,6 +255,11 @@ export class Connection implements StreamHandler {
       memoryBudget: memoryBudget ?? new MemoryBudget(memoryBytes),
       onStream: (stream) => this.openStream(stream),
       onClose: (error) => this.closed(error),
+      // A deadline would keep all of the connection in memory for its time, however many come and go meanwhile.
+      onLinkClose: () => {
+        this.isLinkClosed = true
+        this.cut?.cancel()
+      },
       onPong: (id) => this.ponged(id),
     }
   }
@@ -356,7 +364,9 @@ export class Connection implements StreamHandler {
     this.control?.close(reason)
     // A peer that does not close its end must not hold the link for ever.
     const { closeMs, runtime } = this.options
-    if (this.session !== undefined && closeMs !== undefined) runtime.after(closeMs, () => this.link.destroy(reason))
+    if (this.session !== undefined && closeMs !== undefined && !this.isLinkClosed) {
+      this.cut = runtime.after(closeMs, () => this.link.destroy(reason))
+    }
     this.options.onClose(this, reason)
   }
 }

@@ -11,6 +11,8 @@ export interface SessionOptions {
   onStream?(stream: YamuxStream): void
   /** Once; without an error when either side ended the link between two frames. */
   onClose?(error?: Error): void
+  /** The link is gone as well: before `onClose`, with it, or when the peer has closed its side. */
+  onLinkClose?(): void
   /** The answer to our ping. */
   onPong?(id: number): void
   /** Default: YAMUX_MAX_STREAMS. */

@@ -197,9 +197,11 @@ export class Session implements StreamHandler {
 
   onClose(error?: Error): void {
     this.outbox.release()
-    if (this.isClosed) return
-    this.finish(error)
-    this.options.onClose?.(error)
+    if (!this.isClosed) {
+      this.finish(error)
+      this.options.onClose?.(error)
+    }
+    this.options.onLinkClose?.()
   }
 
   // --- for streams ---

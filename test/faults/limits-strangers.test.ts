@@ -131,6 +131,16 @@ it('resets a connection that it ended and the peer did not', async () => {
   await vi.waitUntil(() => !socket.write('x') || socket.destroyed)
 })
 
+it('keeps nothing of a connection that is gone, so that a flood of them leaves no memory behind', async () => {
+  const relay = await hostRelay(cleanUp)
+  const quiet = relay.clock.openCount
+  const peers = await many(20, relay)
+  for (const peer of peers) peer.raw(loginFrame({}, 'wrong'))
+  await Promise.all(peers.map((peer) => peer.until(() => peer.received.includes("doesn't match"))))
+  for (const peer of peers) peer.socket.destroy()
+  await vi.waitUntil(() => relay.clock.openCount === quiet)
+})
+
 describe('L3: what a stranger may send', () => {
   it('U6: gets one stream, and nothing is held for all the others', async () => {
     const relay = await hostRelay(cleanUp, { idleFramesBurst: 100, idleFramesPerSecond: 1 })
