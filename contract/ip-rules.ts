@@ -1,9 +1,12 @@
 import { FrpError } from './errors.ts'
-import { parseIp } from './ip.ts'
+import { parseIp, unmappedIp } from './ip.ts'
 
 /** Metadata of a proxy that say where its users may come from: addresses and CIDR blocks, with commas between. */
 export const ALLOW_IPS = 'edgefrp.allowIPs'
 export const DENY_IPS = 'edgefrp.denyIPs'
+
+/** Bits of an IPv4-mapped address before the IPv4 one. */
+const MAPPED_BITS = 96
 
 interface Block {
   bytes: Uint8Array
@@ -26,10 +29,11 @@ export class IpRules {
     return this.allowed.length === 0 && this.denied.length === 0
   }
 
-  /** What is no IP address is in no block. */
+  /** What is no IP address is in no block; an IPv4-mapped address is the IPv4 one, here and in blocks. */
   allows(ip: string): boolean {
     if (this.isEmpty) return true
-    const bytes = parseIp(ip)
+    const parsed = parseIp(ip)
+    const bytes = parsed && unmappedIp(parsed)
     const isIn = (blocks: readonly Block[]): boolean =>
       bytes !== undefined && blocks.some((block) => contains(block, bytes))
     if (isIn(this.denied)) return false
@@ -59,7 +63,9 @@ function blockOf(text: string): Block | undefined {
   const most = bytes.length * 8
   if (digits !== undefined && !/^\d{1,3}$/.test(digits)) return undefined
   const bits = digits === undefined ? most : Number(digits)
-  return bits <= most ? { bytes, bits } : undefined
+  if (bits > most) return undefined
+  const plain = unmappedIp(bytes)
+  return plain !== bytes && bits >= MAPPED_BITS ? { bytes: plain, bits: bits - MAPPED_BITS } : { bytes, bits }
 }
 
 function contains({ bytes, bits }: Block, ip: Uint8Array): boolean {

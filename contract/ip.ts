@@ -89,8 +89,13 @@ export function canonicalIp(text: string): string | undefined {
   return ip && formatIp(ip)
 }
 
+/** An IPv4-mapped address as the IPv4 one that it is; others as they are. */
+export function unmappedIp(ip: Uint8Array): Uint8Array {
+  return isMapped(ip) ? ip.subarray(12) : ip
+}
+
 function isMapped(ip: Uint8Array): boolean {
-  return ip[10] === 0xff && ip[11] === 0xff && ip.subarray(0, 10).every((byte) => byte === 0)
+  return ip.length === 16 && ip[10] === 0xff && ip[11] === 0xff && ip.subarray(0, 10).every((byte) => byte === 0)
 }
 
 /** The first of the longest runs of zero groups. */

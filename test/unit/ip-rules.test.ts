@@ -19,6 +19,11 @@ describe('IpRules', () => {
     [['192.0.2.0/24'], ['192.0.2.1'], '192.0.2.2', true],
     [['0.0.0.0/0', '::/0'], [], 'unknown', false],
     [[], ['192.0.2.1'], 'unknown', true],
+    [[], ['::ffff:10.0.0.0/104'], '10.1.2.3', false],
+    [[], ['::ffff:10.0.0.0/104'], '11.1.2.3', true],
+    [['::ffff:10.0.0.1'], [], '10.0.0.1', true],
+    [[], ['10.0.0.0/8'], '::ffff:10.1.2.3', false],
+    [['::/0'], [], '10.0.0.1', false],
   ])('allow %j and deny %j: %s is %s', (allow, deny, ip, isAllowed) => {
     expect(new IpRules(allow, deny).allows(ip)).toBe(isAllowed)
   })
