@@ -4,7 +4,7 @@ import { FrpError } from '../contract/errors.ts'
 import type { IpRules } from '../contract/ip-rules.ts'
 import { type Rate, RateLimit } from '../contract/rate-limit.ts'
 import type { Log, Runtime } from '../contract/runtime.ts'
-import type { NewProxy } from '../protocol/frp/messages.ts'
+import { encode, type NewProxy } from '../protocol/frp/messages.ts'
 import type { Traffic } from '../protocol/stream/join.ts'
 import { TokenBucket } from '../protocol/stream/throttle.ts'
 import { type AccessLog, ProxyAccess } from './access-log.ts'
@@ -58,6 +58,8 @@ export interface ProxyBounds {
   maxPorts: number
   maxProxies: number
   maxNameLength: number
+  /** Of all proxies of a client, as the JSON of their messages: where they must be written down. */
+  maxBytes: number
   newProxies: Rate
 }
 
@@ -76,10 +78,17 @@ interface Registered {
   stats: ProxyStats
 }
 
+/** Characters of its message as it came. */
+function sizeOf(message: NewProxy): number {
+  return encode(message).length
+}
+
 /** The proxies of one client. Registrations are done one after the other, as frps does. */
 export class ProxySet {
   private readonly options: ProxySetOptions
   private readonly byName = new Map<string, Registered>()
+  /** Of all their messages. */
+  private bytes = 0
   private last: Promise<unknown> = Promise.resolve()
   private waiting = 0
   private isClosed = false
@@ -214,6 +223,7 @@ export class ProxySet {
   private serves(registered: Registered, isRevived = false): void {
     const { message, proxy, stats } = registered
     this.byName.set(message.proxy_name, registered)
+    this.bytes += sizeOf(message)
     if (proxy.visitKey !== undefined)
       this.options.visits.add(proxy.visitKey, { message, proxy, owner: this.options.control.user })
     this.options.registry.proxyStarted(this.options.control, message, stats, isRevived)
@@ -295,7 +305,7 @@ export class ProxySet {
   }
 
   private checkLimits(message: NewProxy): void {
-    const { maxProxies, maxNameLength } = this.options.bounds()
+    const { maxProxies, maxNameLength, maxBytes } = this.options.bounds()
     if (this.byName.size >= maxProxies) throw new FrpError('LIMIT', `more than ${maxProxies} proxies of one client`)
     const name = message.proxy_name
     if (name.length > maxNameLength) {
@@ -304,6 +314,10 @@ export class ProxySet {
     if (/\p{Cc}/u.test(name)) throw new FrpError('PROXY_REFUSED', 'proxy_name contains control characters')
     const oversized = oversizedAnnotations(message.annotations)
     if (oversized !== undefined) throw new FrpError('LIMIT', oversized)
+    const bytes = this.bytes + sizeOf(message)
+    if (bytes <= maxBytes) return
+    const text = `the proxies of one client say ${bytes} bytes (metadatas, annotations, headers and all), the limit is ${maxBytes}`
+    throw new FrpError('LIMIT', text)
   }
 
   private portsInUse(): number {
@@ -317,6 +331,7 @@ export class ProxySet {
     if (registered === undefined) return
     const { control, directory, registry, log } = this.options
     this.byName.delete(name)
+    this.bytes -= sizeOf(registered.message)
     this.options.accounts().count(control.state.principal, -1)
     control.state.proxies = control.state.proxies.filter((message) => message.proxy_name !== name)
     if (registered.proxy.visitKey !== undefined) {

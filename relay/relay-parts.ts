@@ -45,6 +45,8 @@ export interface RelayParts {
   callPlugin?: CallPlugin
   /** Proxy types that this runtime cannot carry, with what to use instead. */
   unavailable?: Partial<Record<ProxyType, string>>
+  /** What all proxies of one client may say, in bytes; absent: no bound but their number. */
+  maxProxyBytes?: number
 }
 
 /** What came of reading the configuration again. */
@@ -54,11 +56,12 @@ export interface ReloadResult {
 }
 
 /** How many proxies a client may have. */
-export function boundsOf({ maxPortsPerClient, edgefrp: { limits } }: FrpsOptions): ProxyBounds {
+export function boundsOf({ maxPortsPerClient, edgefrp: { limits } }: FrpsOptions, maxBytes: number): ProxyBounds {
   return {
     maxPorts: maxPortsPerClient,
     maxProxies: limits.maxProxiesPerClient,
     maxNameLength: limits.maxNameLength,
+    maxBytes,
     newProxies: { burst: limits.newProxiesBurst, perSecond: limits.newProxiesPerSecond },
   }
 }

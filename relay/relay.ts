@@ -290,7 +290,7 @@ export class Relay {
       accessLog: parts.accessLog,
       isFull: () => this.memory.isFull,
       unavailable: parts.unavailable ?? {},
-      bounds: () => boundsOf(this.current),
+      bounds: () => boundsOf(this.current, this.parts.maxProxyBytes ?? Number.POSITIVE_INFINITY),
       context: {
         ports: parts.ports,
         tcpPorts: this.tcpPorts,

@@ -24,6 +24,11 @@ const UNAVAILABLE = {
   https: 'type [https] cannot be carried on the edge, where TLS ends: use type http, or stcp with a visitor',
   tcpmux: 'type [tcpmux] cannot be carried on the edge, which takes no CONNECT: use tcp with frpc visit, or stcp',
 }
+/**
+ * A sleeping client's proxies are one stored value, which may have 2 MiB: this is less than half of it, as text beyond Latin-1
+ * takes two bytes a character there. About 4,000 plain proxies.
+ */
+const MAX_PROXY_BYTES = 768 * 1024
 /** frpc < 0.70 sends yamux in text frames, which the runtime decodes beyond repair. */
 const TEXT_REASON = 'text frames are not readable here: use frpc 0.70 or newer, or a relay on a VM'
 
@@ -66,6 +71,7 @@ export class Hub extends DurableObject<Env> {
       registryStore: new SqlRegistryStore(ctx.storage.sql),
       idleUpstreamMs: IDLE_UPSTREAM_MS,
       unavailable: UNAVAILABLE,
+      maxProxyBytes: MAX_PROXY_BYTES,
       ...(options.edgefrp.accessLog.to === '' ? {} : { accessLog: (entry) => console.log(JSON.stringify(entry)) }),
       callPlugin: pluginCaller(() => this.sleep.begin()),
     })

@@ -22,4 +22,20 @@ describe('a v2 client whose proxies say as much as a message holds', () => {
     const metas = await inside(hub, ({ relay }) => [...relay.registry.clients][0]?.state.proxies[0]?.metas['note'])
     expect(metas).toBe(METAS.note)
   })
+
+  it('is refused a proxy that would be too much to be written down, also after sleep', async () => {
+    const hub = newHub()
+    const client = await EdgeClient.login(hub, { cipher: 'aes-256-gcm' })
+    let count = 0
+    let error = ''
+    while (error === '' && count < 20) {
+      error = (await client.register(site(count), HELLO)).error
+      if (error === '') count += 1
+    }
+    expect(count).toBe(12)
+    expect(error).toContain('the limit is 786432')
+    await evict(hub)
+    expect(await (await hub.fetch('http://11.test/')).text()).toBe('hello')
+    expect((await client.register(site(count), HELLO)).error).toContain('the limit is 786432')
+  })
 })
