@@ -47,7 +47,7 @@ describe('edgefrp.fallbackServers', () => {
     expect(lines.lines.filter((line) => line.includes('connect to server error'))).toHaveLength(2)
   })
 
-  it('serve until the first server is back, whose return cuts no running connection', { timeout: 20_000 }, async () => {
+  it('serve until the first server is back, whose return cuts no running connection', async () => {
     const [port = 0] = await freePorts(1)
     const fallback = await FakeRelay.start(cleanUp, { features: ['half-close'] })
     const { lines } = await startWithFallbacks([port, fallback.port])
@@ -68,7 +68,7 @@ describe('edgefrp.fallbackServers', () => {
     expect(await echo(await session.user('p'), 'goes on')).toBe('goes on')
   })
 
-  it('are left only when the proxies are registered at the first server', { timeout: 20_000 }, async () => {
+  it('are left only when the proxies are registered at the first server', async () => {
     const [port = 0] = await freePorts(1)
     const fallback = await FakeRelay.start(cleanUp)
     await startWithFallbacks([port, fallback.port])

@@ -81,7 +81,7 @@ describe('our client at our relay', () => {
       afterAll(() => cleanUp.run())
 
       for (const [transport, keys] of Object.entries(TRANSPORTS)) {
-        it(`carries everything over ${transport}, half-closes included`, { timeout: 20_000 }, async () => {
+        it(`carries everything over ${transport}, half-closes included`, async () => {
           const own = new CleanUp()
           const ports = await freePorts(Object.keys(WRAPPINGS).length * 2)
           const cases = Object.entries(WRAPPINGS).flatMap(([wrapping, wrap], i) => [

@@ -203,7 +203,7 @@ describe('proxies', () => {
 })
 
 describe('a health check', () => {
-  it('offers the proxy only while the service is well', { timeout: 15_000 }, async () => {
+  it('offers the proxy only while the service is well', async () => {
     const [port = 0] = await freePorts(1)
     const relay = await FakeRelay.start(cleanUp)
     const healthCheck = { type: 'tcp', intervalSeconds: 1, timeoutSeconds: 1, maxFailed: 1 }
@@ -226,7 +226,7 @@ describe('a health check', () => {
 })
 
 describe('connecting', () => {
-  it('gives up within dialServerTimeout, whichever layer hangs', { timeout: 15_000 }, async () => {
+  it('gives up within dialServerTimeout, whichever layer hangs', async () => {
     const silent = await listenTcp(cleanUp, () => undefined)
     const layers = [
       {},

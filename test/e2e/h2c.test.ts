@@ -133,7 +133,7 @@ describe('HTTP/2 without TLS on the port of vhost HTTP', () => {
     await cut
   })
 
-  it('stops a service whose user does not read', { timeout: 15_000 }, async () => {
+  it('stops a service whose user does not read', async () => {
     const total = 24_000_000
     let written = 0
     const { session } = await relayed((_, response) => {

@@ -16,7 +16,7 @@ function httpProxy(name: string, fields: string): string {
   return `[[proxies]]\nname = "${name}"\ntype = "http"\nlocalPort = 1\n${fields}\n`
 }
 
-describe('a mistake is told in one line, in words of frp', { timeout: 20_000 }, () => {
+describe('a mistake is told in one line, in words of frp', () => {
   it('a wrong token: the relay says why, and the client ends with 1', async () => {
     const [port = 0] = await quietPorts(1)
     const relay = await programs.frps(cleanUp, `bindPort = ${port}\nauth.token = "right"\n`)

@@ -162,7 +162,7 @@ describe('the ssh tunnel gateway', () => {
   })
 })
 
-describe('back-pressure of the gateway', { timeout: 20_000 }, () => {
+describe('back-pressure of the gateway', { timeout: 60_000 }, () => {
   it('stops a user whose service does not read', async () => {
     const { ssh, ports } = await gateway()
     const [port = 0] = ports

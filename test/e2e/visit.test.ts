@@ -102,7 +102,7 @@ describe('visits of a file', () => {
     expect([sum(answer.bytes), answer.ended, answer.error]).toEqual([sum(bytes), true, undefined])
   })
 
-  it('carry the half-close of a user, and what the service answers after it', { timeout: 20_000 }, async () => {
+  it('carry the half-close of a user, and what the service answers after it', async () => {
     onSocket = (socket) => {
       let asked = 0
       socket.on('data', (part) => {
@@ -116,7 +116,7 @@ describe('visits of a file', () => {
     })
   })
 
-  it('carry the half-close of a service, and what the user says after it', { timeout: 20_000 }, async () => {
+  it('carry the half-close of a service, and what the user says after it', async () => {
     const atService: Promise<End>[] = []
     onSocket = (socket) => {
       atService.push(endOf(socket))
@@ -134,7 +134,7 @@ describe('visits of a file', () => {
     expect(ends.filter(({ ended, code }) => !ended || code !== undefined)).toEqual([])
   })
 
-  it('carry the reset of a user', { timeout: 20_000 }, async () => {
+  it('carry the reset of a user', async () => {
     const atService: Promise<End>[] = []
     onSocket = (socket) => {
       atService.push(endOf(socket))
@@ -150,7 +150,7 @@ describe('visits of a file', () => {
     expect(ends.filter(({ ended, code }) => !ended && code === 'ECONNRESET')).toHaveLength(ROUNDS)
   })
 
-  it('carry the reset of a service', { timeout: 20_000 }, async () => {
+  it('carry the reset of a service', async () => {
     onSocket = (socket) => {
       socket.once('data', () => socket.resetAndDestroy())
     }
