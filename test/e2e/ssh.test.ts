@@ -166,49 +166,50 @@ describe('back-pressure of the gateway', { timeout: 60_000 }, () => {
   it('stops a user whose service does not read', async () => {
     const { ssh, ports } = await gateway()
     const [port = 0] = ports
-    let release: (() => void) | undefined
+    const opened = later<ClientChannel>()
     const tunnel = await sshTunnel(cleanUp, ssh, {
       command: `tcp -t tok -r ${port}`,
       onUser: (channel) => {
         channel.pause()
-        release = () => channel.on('data', (chunk: Buffer) => count(chunk.length)).resume()
+        opened.come(channel)
       },
     })
     await tunnel.shows('RemoteAddress')
     const total = 32_000_000
-    let received = 0
-    const done = new Promise<void>((resolve) => {
-      count = (length) => {
-        received += length
-        if (received === total) resolve()
-      }
-    })
     const user = dialUser(cleanUp, port)
     const written = new Promise<void>((resolve) => user.write(Buffer.alloc(total), () => resolve()))
+    const channel = await opened.value
     // Everything between is full when the kernel takes no more for a while.
     const stuck = await stillness(() => user.bytesWritten - user.writableLength)
     expect(stuck).toBeLessThan(total * 0.7)
-    release?.()
-    await Promise.all([written, done])
+    const done = later<void>()
+    let received = 0
+    channel.on('data', (chunk: Buffer) => {
+      received += chunk.length
+      if (received === total) done.come()
+    })
+    channel.resume()
+    await Promise.all([written, done.value])
   })
 
   it('stops a service whose user does not read', async () => {
     const { ssh, ports } = await gateway()
     const [port = 0] = ports
     const total = 32_000_000
-    let channel: ClientChannel | undefined
+    const opened = later<ClientChannel>()
     const tunnel = await sshTunnel(cleanUp, ssh, {
       command: `tcp -t tok -r ${port}`,
-      onUser: (opened) => {
-        channel = opened
-        opened.end(Buffer.alloc(total))
+      onUser: (channel) => {
+        channel.end(Buffer.alloc(total))
+        opened.come(channel)
       },
     })
     await tunnel.shows('RemoteAddress')
     const user = dialUser(cleanUp, port)
     user.pause()
-    await stillness(() => channel?.writableLength ?? total)
-    expect(channel?.writableFinished).toBe(false)
+    const channel = await opened.value
+    await stillness(() => channel.writableLength)
+    expect(channel.writableFinished).toBe(false)
     user.end()
     const ending = endingOf(user)
     user.resume()
@@ -316,7 +317,14 @@ describe('who may use the gateway', () => {
   })
 })
 
-let count: (length: number) => void = () => undefined
+/** A value that comes once. */
+function later<T>(): { value: Promise<T>; come: (value: T) => void } {
+  let come: (value: T) => void = () => undefined
+  const value = new Promise<T>((resolve) => {
+    come = resolve
+  })
+  return { value, come }
+}
 
 /** The value once it has stopped changing. */
 async function stillness(value: () => number): Promise<number> {
