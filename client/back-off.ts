@@ -6,7 +6,7 @@ const MAX_MS = 5_000
  * The same while nobody listens there at all: asking costs one packet each way, and a relay that is started again
  * is to be met within half a second (median), however long it was away.
  */
-const MAX_REFUSED_MS = 1_000
+const MAX_REFUSED_MS = 400
 /** "At least a little": two tries never follow each other without a pause. */
 const MIN_MS = 10
 /** A session that lived this long was a good one: the next loss starts from nothing. */

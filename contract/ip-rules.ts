@@ -65,7 +65,9 @@ function blockOf(text: string): Block | undefined {
   const bits = digits === undefined ? most : Number(digits)
   if (bits > most) return undefined
   const plain = unmappedIp(bytes)
-  return plain !== bytes && bits >= MAPPED_BITS ? { bytes: plain, bits: bits - MAPPED_BITS } : { bytes, bits }
+  if (plain === bytes) return { bytes, bits }
+  // A wider one is no block of IPv4 addresses, and no IPv6 address is in it.
+  return bits >= MAPPED_BITS ? { bytes: plain, bits: bits - MAPPED_BITS } : undefined
 }
 
 function contains({ bytes, bits }: Block, ip: Uint8Array): boolean {

@@ -17,9 +17,11 @@ const OWNER_MS = 10_000
 const SENDER_LATER_MS = 1_000
 /** frp: the result may be reported this long after the owner stopped listening. */
 const REPORT_MS = 30_000
-/** Meetings under way, reports included; a client needs one at a time for each of its visitors. */
+/** Meetings under way, reports included. */
 const MAX_MEETINGS = 4_096
-/** What a side may name: 2 mapped and 10 assisted are frp's. The peer sends datagrams to each. */
+/** Of those, of one visiting client, which needs one at a time for each of its visitors: nobody fills them all alone. */
+const MAX_MEETINGS_PER_CLIENT = 128
+/** What a side may name in all: 2 mapped and 10 assisted are frp's. The peer sends datagrams to each. */
 const MAX_ADDRESSES = 16
 
 /** An xtcp proxy. */
@@ -43,7 +45,7 @@ export interface NatHolePeer {
 
 interface Meeting {
   owner: NatHoleOwner
-  visitor: { message: NatHoleVisitor; send(message: Outgoing): void }
+  visitor: { message: NatHoleVisitor; runId: string; send(message: Outgoing): void }
   /** Until the owner's message came. */
   waiting: Deadline | undefined
   /** What was recommended, once it was. */
@@ -155,12 +157,17 @@ export class Rendezvous {
     checkAddresses(message)
     this.forgetOld()
     if (this.meetings.size >= MAX_MEETINGS) throw new FrpError('LIMIT', `${MAX_MEETINGS} xtcp visitors are under way`)
+    let ofClient = 0
+    for (const { visitor } of this.meetings.values()) if (visitor.runId === peer.runId) ofClient += 1
+    if (ofClient >= MAX_MEETINGS_PER_CLIENT) {
+      throw new FrpError('LIMIT', `${MAX_MEETINGS_PER_CLIENT} xtcp visits of this client are under way`)
+    }
     const sid = newNatHoleId(this.runtime)
     const waiting = this.runtime.after(OWNER_MS, () => {
       this.meetings.delete(sid)
       this.runtime.log.debug(`wait for NatHoleClient message timeout, sid [${sid}]`)
     })
-    const visitor = { message, send: (answer: Outgoing) => peer.send(answer) }
+    const visitor = { message, runId: peer.runId, send: (answer: Outgoing) => peer.send(answer) }
     this.meetings.set(sid, { owner, visitor, waiting, chosen: undefined, untilMs: Number.POSITIVE_INFINITY })
     owner.invite(sid)
   }
@@ -201,7 +208,7 @@ function refusal(transactionId: string, error: string): Outgoing {
 }
 
 function checkAddresses({ type, mapped_addrs, assisted_addrs }: NatHoleVisitor | NatHoleClient): void {
-  const count = Math.max(mapped_addrs.length, assisted_addrs.length)
+  const count = mapped_addrs.length + assisted_addrs.length
   if (count > MAX_ADDRESSES) throw new FrpError('LIMIT', `${type}: ${count} addresses, at most ${MAX_ADDRESSES}`)
   for (const address of [...mapped_addrs, ...assisted_addrs]) splitAddress(address)
 }

@@ -236,7 +236,7 @@ describe('the rendezvous', () => {
     ['another user', {}, 'eve', 'xtcp visitor user [eve] not allowed for [p]'],
     ['another user who asks first', { pre_check: true }, 'eve', 'xtcp visitor user [eve] not allowed for [p]'],
     ['what is no address', { mapped_addrs: ['x'] }, 'bob', 'address "x": expected ip:port'],
-    ['too many addresses', { assisted_addrs: Array(17).fill('10.0.0.1:1') }, 'bob', '17 addresses, at most 16'],
+    ['too many addresses in all', { assisted_addrs: Array(15).fill('10.0.0.1:1') }, 'bob', '17 addresses, at most 16'],
   ])('refuses %s', (_what, more, user, error) => {
     const peer = new Peer(user, 'v')
     meeting.visit(visitor(more), peer)
@@ -269,13 +269,21 @@ describe('the rendezvous', () => {
 
   it('holds so many meetings and no more, and forgets those that are over', () => {
     const full = new Peer('bob', 'v')
-    for (let i = 0; i < 4_096; i++) meeting.visit(visitor(), full)
+    for (let i = 0; i < 4_096; i++) meeting.visit(visitor(), new Peer('bob', `v${i % 32}`))
     meeting.visit(visitor(), full)
     expect(full.got).toMatchObject([{ error: '4096 xtcp visitors are under way' }])
     for (const sid of invited.splice(0)) meeting.answer(client({ sid }), new Peer('alice', 'owner'))
     clock.advance(60_000)
     meeting.visit(visitor(), full)
     expect(invited).toHaveLength(1)
+  })
+
+  it('lets no client alone have all the meetings there may be', () => {
+    const [greedy, honest] = [new Peer('bob', 'v'), new Peer('bob', 'w')]
+    for (let i = 0; i < 129; i++) meeting.visit(visitor(), greedy)
+    expect(greedy.got).toMatchObject([{ error: '128 xtcp visits of this client are under way' }])
+    meeting.visit(visitor(), honest)
+    expect([honest.got, invited.length]).toEqual([[], 129])
   })
 
   it('does not end the proxy of whoever has the name by now', () => {
