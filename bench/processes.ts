@@ -90,6 +90,8 @@ function endWithUs(child: ChildProcess): void {
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => process.exit(1))
     // Whoever started us is gone (network.ts).
     process.on('disconnect', () => process.exit(1))
+    // Listening holds the channel open, and with it a benchmark that is over.
+    process.channel?.unref()
   }
   running.add(child)
   child.once('exit', () => running.delete(child))
