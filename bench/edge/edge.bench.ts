@@ -45,8 +45,8 @@ interface Options {
 export async function benchEdge({ rounds, isQuick }: Options): Promise<number> {
   const folder = mkdtempSync(join(tmpdir(), 'edgefrp-bench-'))
   const user = new LoadProcess('user.ts')
-  const service = new LoadProcess('service.ts', ['bulk', `${TARGETS.bulk}`])
-  const web = new LoadProcess('service.ts', ['http', `${TARGETS.http}`])
+  const service = new LoadProcess('service.ts', [`bulk:${TARGETS.bulk}`])
+  const web = new LoadProcess('service.ts', [`http:${TARGETS.http}`])
   const chains: EdgeChain[] = []
   try {
     await Promise.all([user, service, web].map(({ ready }) => ready))
